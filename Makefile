@@ -1,0 +1,60 @@
+# Every target sets up what it needs: the virtual environment follows the lock and pyproject.toml.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+
+.DEFAULT_GOAL := help
+.PHONY: help demo dev test test-faults lint format bench lock docs clean
+
+help: ## list the targets
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
+
+demo: $(READY) ## run the example schedule, twice, on real Temporal and print what it did
+	@$(BIN)/rota demo
+
+dev: $(READY) ## Temporal with its Web UI, the API and a worker, in the foreground
+	@$(BIN)/rota dev
+
+test: $(READY) ## the test suite
+	@$(BIN)/pytest
+
+test-faults: $(READY) ## killed servers, outages, lost workers
+	@$(BIN)/pytest -m faults
+
+lint: $(READY) ## formatting, lint, types, import directions, migrations against models
+	@$(BIN)/ruff format --check .
+	@$(BIN)/ruff check .
+	@$(BIN)/mypy
+	@$(BIN)/lint-imports
+	@$(BIN)/python -m catalogue.migrations.check
+
+format: $(READY) ## apply the formatter and the safe lint fixes
+	@$(BIN)/ruff format .
+	@$(BIN)/ruff check --fix .
+
+bench: $(READY) ## Rota against a bare Temporal workflow on the same server
+	@$(BIN)/python -m bench
+
+docs: $(READY) ## write the reference pages that follow from the code
+	@$(BIN)/rota step-types --markdown > docs/steps.md
+
+lock: ## resolve pyproject.toml into the lock (needs uv)
+	uv pip compile pyproject.toml --group dev --all-extras --universal --python-version 3.11 \
+		--generate-hashes --no-emit-index-url --no-emit-find-links -o requirements.lock
+
+clean: ## remove the virtual environment and the data of rota dev
+	rm -rf $(VENV) .rota
+
+# uv where it is installed, else venv and pip; both check the hashes of the lock.
+$(READY): requirements.lock pyproject.toml
+	@if command -v uv >/dev/null 2>&1; then \
+		uv venv --quiet --allow-existing --python "$(PYTHON)" $(VENV) && \
+		uv pip install --quiet --python $(BIN)/python --require-hashes -r requirements.lock && \
+		uv pip install --quiet --python $(BIN)/python --no-deps --no-build-isolation -e . ; \
+	else \
+		$(PYTHON) -m venv $(VENV) && \
+		$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock && \
+		$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e . ; \
+	fi
+	@touch $@

@@ -1,0 +1,1 @@
+"""Shapes, ids and names that cross Temporal: shared by the API, the workflows and the workers."""

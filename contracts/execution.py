@@ -1,0 +1,250 @@
+"""One execution of a schedule: what its workflow is told, what a step is told, and what comes back."""
+
+from datetime import datetime
+from enum import StrEnum
+from typing import Any
+from uuid import UUID
+
+from pydantic import BaseModel, Field
+
+OUTPUT_TAIL_BYTES = 64 * 1024
+"""How much of a step's output is kept with the step, in bytes of UTF-8."""
+
+
+class TriggerType(StrEnum):
+    """What starts the executions of a schedule."""
+
+    CRON = "Cron"
+    MANUAL = "Manual"
+
+
+class ExecutionStatus(StrEnum):
+    """The state of an execution, as the REST API shows it."""
+
+    QUEUED = "Queued"
+    IN_PROGRESS = "InProgress"
+    COMPLETE = "Complete"
+    COMPLETE_WITH_ERROR = "CompleteWithError"
+    FAILED = "Failed"
+    CANCELLED = "Cancelled"
+    PAUSED = "Paused"
+
+    @property
+    def is_terminal(self) -> bool:
+        """Whether the execution has ended."""
+        return self not in ACTIVE_STATUSES
+
+
+ACTIVE_STATUSES = frozenset({ExecutionStatus.QUEUED, ExecutionStatus.IN_PROGRESS, ExecutionStatus.PAUSED})
+"""The statuses of an execution that has not ended."""
+
+
+class StepStatus(StrEnum):
+    """The state of a step in an execution, in the display strings of the REST API."""
+
+    PENDING = "Pending"
+    WAITING = "Waiting"
+    QUEUED = "Queued"
+    PROCESSING = "Processing"
+    CANCELLING = "Cancelling"
+    COMPLETED = "Completed"
+    COMPLETED_WITH_WARNING = "Completed with Warning"
+    COMPLETED_WITH_ERROR = "Completed with Error"
+    FAILED = "Failed"
+    CANCELLED = "Cancelled"
+
+    @property
+    def is_terminal(self) -> bool:
+        """Whether the step has ended."""
+        return self in _ENDED
+
+    @property
+    def is_failure(self) -> bool:
+        """Whether the step ended in a way that stops the execution unless it may continue."""
+        return self in _FAILURES
+
+
+_FAILURES = frozenset({StepStatus.COMPLETED_WITH_ERROR, StepStatus.FAILED, StepStatus.CANCELLED})
+_ENDED = _FAILURES | {StepStatus.COMPLETED, StepStatus.COMPLETED_WITH_WARNING}
+
+
+class OverlapPolicy(StrEnum):
+    """What a cron fire does while another execution of the schedule is active."""
+
+    SKIP = "Skip"
+    BUFFER_ONE = "BufferOne"
+    ALLOW_ALL = "AllowAll"
+
+
+class StepProgress(BaseModel):
+    """How far a running step has come, where its step type knows."""
+
+    done: int | None = None
+    """Objects processed so far."""
+    total: int | None = None
+    """Objects to process; None where unknown."""
+    message: str | None = None
+    """One line for people: the phase, or the last line of output."""
+
+
+class StepHeartbeat(BaseModel):
+    """What a running step tells Temporal about itself: seen by operators, and by the attempt after a lost worker."""
+
+    host: str
+    worker: str
+    """Identity of the worker, `pid@host`."""
+    progress: StepProgress | None = None
+    memo: dict[str, Any] = Field(default_factory=dict)
+    """What the step type needs to take up the same external run again in its next attempt."""
+
+
+class StepSpec(BaseModel):
+    """One step of an execution's plan, as the snapshot holds it. Secrets in `config` are sealed."""
+
+    step_id: UUID
+    """Id of the step's record."""
+    position: int
+    """Place in the plan, from 0; steps of one group stand together."""
+    group: int
+    """Ordinal of the step group, from 0."""
+    name: str
+    step_type: str
+    """Registered name of the step type, which is also the name of its activity."""
+    continue_on_failure: bool = False
+    timeout_seconds: int | None = None
+    """Limit of one attempt, 1-86400; None for none."""
+    max_attempts: int = 1
+    """How often the step is tried, 1-10."""
+    config: dict[str, Any] = Field(default_factory=dict)
+    """The step type's own fields, by attribute name."""
+
+
+class StepInput(BaseModel):
+    """What a step activity is told."""
+
+    execution_id: UUID
+    schedule_name: str
+    step_id: UUID
+    name: str
+    timeout_seconds: int | None = None
+    config: dict[str, Any] = Field(default_factory=dict)
+
+
+class StepOutcome(BaseModel):
+    """How an attempt of a step ended: the activity's result, or the detail of its failure."""
+
+    status: StepStatus
+    message: str | None = None
+    """The error or warning, one line; None where there is nothing to say."""
+    exit_code: int | None = None
+    output_tail: str = ""
+    """The last `OUTPUT_TAIL_BYTES` of what the step printed."""
+    attempts: int = 1
+    host: str | None = None
+    processes_ended: int = 0
+    """Processes that Rota had to end: on a timeout, a cancel, or left behind."""
+    started_at: datetime | None = None
+    completed_at: datetime | None = None
+    progress: StepProgress | None = None
+    activity_id: str | None = None
+    """Id of the run in the connected system, where it has one of its own."""
+    activity_status: str | None = None
+    """State of that run in the connected system's words."""
+
+
+class Carried(BaseModel):
+    """What an execution knows when it continues in a new run of its workflow."""
+
+    position: int
+    """The first step of the plan that has not been started."""
+    group: int
+    """The group in which that step, or the last one that was started, stands."""
+    total_steps: int
+    total_groups: int
+    had_failures: bool = False
+    """Whether a step that may fail has failed."""
+    group_failures: list[str] = Field(default_factory=list)
+    """Names of the steps of the current group whose failure stops the execution."""
+
+
+class ExecutionRequest(BaseModel):
+    """What a `ScheduleExecution` workflow is told."""
+
+    schedule_id: UUID
+    schedule_name: str
+    trigger: TriggerType
+    execution_id: UUID | None = None
+    """Given by the API for a manual run; a cron fire makes its own."""
+    carried: Carried | None = None
+
+
+class ExecutionResult(BaseModel):
+    """What a `ScheduleExecution` workflow answers."""
+
+    execution_id: UUID | None
+    """None for a fire that was skipped: it is no execution."""
+    outcome: str
+    """An execution status, or `Skipped`."""
+    message: str | None = None
+
+
+class OpenRequest(BaseModel):
+    """Opens an execution's record; safe to repeat."""
+
+    execution_id: UUID
+    schedule_id: UUID
+    trigger: TriggerType
+    workflow_id: str
+    fire_time: datetime | None = None
+    """The time for which the trigger fired; None for a manual run."""
+    position: int = 0
+    """Where in the plan to start reading."""
+
+
+class Opened(BaseModel):
+    """The answer to `OpenRequest`."""
+
+    decision: str
+    """`run`; `skip` for a fire that the overlap policy drops; `wait` for one that it holds back; `ended` where the
+    record is closed already."""
+    message: str | None = None
+    total_steps: int = 0
+    total_groups: int = 0
+    plan: list[StepSpec] = Field(default_factory=list)
+    """The first slice of the plan."""
+
+
+class FinishedStep(BaseModel):
+    """A step of the plan that ended."""
+
+    step_id: UUID
+    outcome: StepOutcome
+
+
+class ProgressRequest(BaseModel):
+    """Records what ended and what begins, and reads the next slice of the plan; safe to repeat."""
+
+    execution_id: UUID
+    finished: list[FinishedStep] = Field(default_factory=list)
+    started: list[UUID] = Field(default_factory=list)
+    """Records of the steps that are handed to workers now."""
+    current_group: int | None = None
+    read_from: int | None = None
+    """Position from which the next slice of the plan is wanted."""
+
+
+class PlanSlice(BaseModel):
+    """Steps of the plan that follow one another."""
+
+    plan: list[StepSpec] = Field(default_factory=list)
+
+
+class CloseRequest(BaseModel):
+    """Closes an execution's record; safe to repeat, and without effect on one that is closed."""
+
+    execution_id: UUID
+    finished: list[FinishedStep] = Field(default_factory=list)
+    status: ExecutionStatus
+    message: str | None = None
+    unreached_message: str | None = None
+    """Why steps that were never started ended as Cancelled."""

@@ -1,0 +1,32 @@
+"""Ids that Temporal knows things by: readable first, unique by the id that they end with."""
+
+import re
+from uuid import UUID, uuid5
+
+_NAMESPACE = UUID("6f0f5f3e-98a5-5d0a-8a3a-0f6a3c1f7f10")
+_SLUG_LENGTH = 48
+
+
+def _slug(name: str) -> str:
+    slug = re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-")[:_SLUG_LENGTH].strip("-")
+    return slug or "schedule"
+
+
+def manual_workflow_id(schedule_name: str, execution_id: UUID) -> str:
+    """Workflow id of a manual run, such as `daily-delta-sync/run/<execution id>`."""
+    return f"{_slug(schedule_name)}/run/{execution_id}"
+
+
+def cron_workflow_id(schedule_name: str, schedule_id: UUID) -> str:
+    """Workflow id of a cron fire; Temporal appends `-` and the time for which it fired."""
+    return f"{_slug(schedule_name)}/cron/{schedule_id}"
+
+
+def trigger_id(schedule_id: UUID) -> str:
+    """Id of the Temporal Schedule that fires a schedule."""
+    return f"rota-schedule/{schedule_id}"
+
+
+def fired_execution_id(workflow_id: str, first_run_id: str) -> UUID:
+    """Execution id of a cron fire: the same however often its workflow is retried, reset or replayed."""
+    return uuid5(_NAMESPACE, f"{workflow_id}/{first_run_id}")

@@ -1,0 +1,31 @@
+"""Names that live in every history: changing one breaks the replay of what ran before."""
+
+from typing import Final, Literal
+
+DEFAULT_TASK_QUEUE: Final = "rota"
+"""Task queue of the workflows and of every step without a worker pool."""
+
+SCHEDULE_EXECUTION: Final = "ScheduleExecution"
+"""Workflow type of one execution of a schedule."""
+
+OPEN_EXECUTION: Final = "open-execution"
+RECORD_PROGRESS: Final = "record-progress"
+CLOSE_EXECUTION: Final = "close-execution"
+"""Local activities through which a workflow keeps its record in the catalogue."""
+
+SEARCH_SCHEDULE_ID: Final = "RotaScheduleId"
+SEARCH_SCHEDULE_NAME: Final = "RotaScheduleName"
+SEARCH_EXECUTION_ID: Final = "RotaExecutionId"
+SEARCH_TRIGGER: Final = "RotaTrigger"
+SEARCH_OUTCOME: Final = "RotaOutcome"
+
+SearchAttributeType = Literal["Keyword", "Text", "Int", "Double", "Bool", "Datetime", "KeywordList"]
+
+SEARCH_ATTRIBUTES: Final[dict[str, SearchAttributeType]] = {
+    SEARCH_SCHEDULE_ID: "Keyword",
+    SEARCH_SCHEDULE_NAME: "Keyword",
+    SEARCH_EXECUTION_ID: "Keyword",
+    SEARCH_TRIGGER: "Keyword",
+    SEARCH_OUTCOME: "Keyword",
+}
+"""Every custom search attribute and its type; registered with the server before the first use."""

@@ -1,0 +1,121 @@
+"""Secrets at rest: sealed with the secret key, masked on the way out, opened only where they are used."""
+
+import base64
+import hashlib
+import os
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from cryptography.fernet import Fernet, InvalidToken
+from pydantic import BaseModel
+
+_PREFIX = "sealed:v1:"
+MASK = "***"
+
+
+class SecretKeyError(Exception):
+    """A secret cannot be opened with the key at hand."""
+
+
+def mask_all(_: str) -> str:
+    """Hides a secret whole."""
+    return MASK
+
+
+@dataclass(frozen=True)
+class Sealed:
+    """Marks a string field of a settings model as secret: `key: Annotated[str, Sealed()]`."""
+
+    mask: Callable[[str], str] = mask_all
+    """What people see in place of the value."""
+
+
+class SecretBox:
+    """Seals and opens secrets with one key (Fernet: AES-128-CBC and HMAC-SHA256)."""
+
+    def __init__(self, key: str) -> None:
+        """Takes the secret key: any text; its SHA-256 is the encryption key."""
+        self._fernet = Fernet(base64.urlsafe_b64encode(hashlib.sha256(key.encode()).digest()))
+
+    def seal(self, text: str) -> str:
+        """Returns the sealed form of a text."""
+        return _PREFIX + self._fernet.encrypt(text.encode()).decode()
+
+    def open(self, sealed: str) -> str:
+        """Returns the text of a sealed form; what is not sealed comes back as it is.
+
+        Raises:
+            SecretKeyError: It was sealed with another key.
+        """
+        if not is_sealed(sealed):
+            return sealed
+        try:
+            return self._fernet.decrypt(sealed.removeprefix(_PREFIX).encode()).decode()
+        except InvalidToken:
+            raise SecretKeyError(
+                "a secret of this step was sealed with another key: give this process the ROTA_SECRET_KEY of the API",
+            ) from None
+
+
+def is_sealed(value: object) -> bool:
+    """Whether a value is the sealed form of a secret."""
+    return isinstance(value, str) and value.startswith(_PREFIX)
+
+
+def load_secret_key(path: Path) -> str:
+    """Returns the key kept in a file, making one (mode 0600) where there is none yet."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    except FileExistsError:
+        return path.read_text().strip()
+    with os.fdopen(descriptor, "w") as file:
+        key = Fernet.generate_key().decode()
+        file.write(key + "\n")
+    return key
+
+
+def secret_fields(model: type[BaseModel]) -> dict[str, Sealed]:
+    """Returns the fields of a model that are marked as secret, by attribute name."""
+    return {
+        name: marker
+        for name, field in model.model_fields.items()
+        for marker in field.metadata
+        if isinstance(marker, Sealed)
+    }
+
+
+def _change(model: type[BaseModel], values: Mapping[str, Any], change: Callable[[Sealed, str], str]) -> dict[str, Any]:
+    markers = secret_fields(model)
+    return {
+        name: change(markers[name], value) if name in markers and isinstance(value, str) else value
+        for name, value in values.items()
+    }
+
+
+def seal_fields(model: type[BaseModel], values: Mapping[str, Any], box: SecretBox) -> dict[str, Any]:
+    """Returns the values with every secret field sealed; what is sealed already stays."""
+    return _change(model, values, lambda _, value: value if is_sealed(value) else box.seal(value))
+
+
+def open_fields(model: type[BaseModel], values: Mapping[str, Any], box: SecretBox) -> dict[str, Any]:
+    """Returns the values with every secret field in clear.
+
+    Raises:
+        SecretKeyError: A field was sealed with another key.
+    """
+    return _change(model, values, lambda _, value: box.open(value))
+
+
+def mask_fields(model: type[BaseModel], values: Mapping[str, Any], box: SecretBox) -> dict[str, Any]:
+    """Returns the values with every secret field masked, fit to be shown."""
+
+    def masked(marker: Sealed, value: str) -> str:
+        try:
+            return marker.mask(box.open(value))
+        except SecretKeyError:
+            return MASK
+
+    return _change(model, values, masked)
