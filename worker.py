@@ -1,0 +1,82 @@
+"""A worker: settings, client, step types, and the loop that asks Temporal for work. `python worker.py` runs one."""
+
+import logging
+import os
+import sys
+from contextlib import AsyncExitStack
+from datetime import timedelta
+from typing import Final
+
+from temporalio.client import Client
+from temporalio.worker import Worker
+from temporalio.worker.workflow_sandbox import SandboxedWorkflowRunner, SandboxRestrictions
+
+from activities.support.recording import Recorder
+from activities.support.registry import step_types
+from activities.support.runner import HEARTBEAT_SECONDS, step_activity
+from activities.support.worker_context import WorkerContext
+from catalogue.engine import Catalogue
+from runtime.settings import Settings
+from runtime.signals import stop_requested
+from runtime.temporal import connect_when_up, register_search_attributes
+from workflows.schedule_execution import ScheduleExecution
+
+_logger = logging.getLogger(__name__)
+
+WORKFLOWS: Final = (ScheduleExecution,)
+
+MAX_CACHED_WORKFLOWS: Final = 500
+
+
+def worker_context(settings: Settings) -> WorkerContext:
+    """Returns what a worker with these settings allows its steps."""
+    return WorkerContext(
+        script_roots=tuple(root.resolve() for root in settings.script_roots),
+        step_environment=settings.step_environment(os.environ),
+        named_environment=settings.named_environment(os.environ),
+        powershell=settings.powershell,
+        kill_grace=settings.kill_grace_seconds,
+    )
+
+
+def build_worker(client: Client, catalogue: Catalogue, settings: Settings) -> Worker:
+    """Returns a worker for the workflows and every registered step type, not yet running."""
+    context = worker_context(settings)
+    steps = [step_activity(step_type, context, settings.secret_box) for step_type in step_types().values()]
+    return Worker(
+        client,
+        task_queue=settings.task_queue,
+        workflows=WORKFLOWS,
+        activities=[*Recorder(catalogue).activities, *steps],
+        # Contracts and pydantic are pure: passing them through saves importing them anew for every workflow.
+        workflow_runner=SandboxedWorkflowRunner(
+            restrictions=SandboxRestrictions.default.with_passthrough_modules("contracts", "pydantic"),
+        ),
+        max_cached_workflows=MAX_CACHED_WORKFLOWS,
+        max_concurrent_activities=settings.max_concurrent_steps,
+        # The server's answer to a heartbeat carries a cancel: a longer throttle would only delay it.
+        max_heartbeat_throttle_interval=timedelta(seconds=HEARTBEAT_SECONDS),
+        default_heartbeat_throttle_interval=timedelta(seconds=HEARTBEAT_SECONDS),
+        graceful_shutdown_timeout=settings.drain_seconds,
+    )
+
+
+async def run_worker(settings: Settings) -> None:
+    """Runs a worker until the process is asked to stop; then drains: running steps get `ROTA_DRAIN_SECONDS`."""
+    async with AsyncExitStack() as stack:
+        catalogue = Catalogue(settings.catalogue_url)
+        stack.push_async_callback(catalogue.close)
+        client = await connect_when_up()
+        await register_search_attributes(client)
+        worker = build_worker(client, catalogue, settings)
+        _logger.info("worker %s on task queue %r: %s", client.identity, settings.task_queue, ", ".join(step_types()))
+        async with worker:
+            await stop_requested()
+            _logger.info("stopping: running steps get %s", settings.drain_seconds)
+    _logger.info("worker stopped")
+
+
+if __name__ == "__main__":
+    from cli.main import run
+
+    run(["worker", *sys.argv[1:]])

@@ -1,0 +1,1 @@
+"""The REST API: a thin layer over the catalogue and Temporal."""

@@ -117,6 +117,8 @@ class StepSpec(BaseModel):
     """How often the step is tried, 1-10."""
     config: dict[str, Any] = Field(default_factory=dict)
     """The step type's own fields, by attribute name."""
+    resolved: dict[str, Any] = Field(default_factory=dict)
+    """What the step type had looked up in the catalogue when the snapshot was taken."""
 
 
 class StepInput(BaseModel):
@@ -128,6 +130,7 @@ class StepInput(BaseModel):
     name: str
     timeout_seconds: int | None = None
     config: dict[str, Any] = Field(default_factory=dict)
+    resolved: dict[str, Any] = Field(default_factory=dict)
 
 
 class StepOutcome(BaseModel):
@@ -152,6 +155,13 @@ class StepOutcome(BaseModel):
     """State of that run in the connected system's words."""
 
 
+class StoppingFailure(BaseModel):
+    """A failed step that does not let the execution go on."""
+
+    step_name: str
+    message: str | None = None
+
+
 class Carried(BaseModel):
     """What an execution knows when it continues in a new run of its workflow."""
 
@@ -163,8 +173,8 @@ class Carried(BaseModel):
     total_groups: int
     had_failures: bool = False
     """Whether a step that may fail has failed."""
-    group_failures: list[str] = Field(default_factory=list)
-    """Names of the steps of the current group whose failure stops the execution."""
+    stopping: list[StoppingFailure] = Field(default_factory=list)
+    """The failures of the current group that stop the execution."""
 
 
 class ExecutionRequest(BaseModel):

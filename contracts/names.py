@@ -13,6 +13,12 @@ RECORD_PROGRESS: Final = "record-progress"
 CLOSE_EXECUTION: Final = "close-execution"
 """Local activities through which a workflow keeps its record in the catalogue."""
 
+EXECUTION_FAILED: Final = "ExecutionFailed"
+STEP_FAILED: Final = "StepFailed"
+STEP_TIMED_OUT: Final = "StepTimedOut"
+STEP_CANCELLED: Final = "StepCancelled"
+"""Types of the failures that an operator sees in the Web UI."""
+
 SEARCH_SCHEDULE_ID: Final = "RotaScheduleId"
 SEARCH_SCHEDULE_NAME: Final = "RotaScheduleName"
 SEARCH_EXECUTION_ID: Final = "RotaExecutionId"

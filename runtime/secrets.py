@@ -96,8 +96,8 @@ def _change(model: type[BaseModel], values: Mapping[str, Any], change: Callable[
 
 
 def seal_fields(model: type[BaseModel], values: Mapping[str, Any], box: SecretBox) -> dict[str, Any]:
-    """Returns the values with every secret field sealed; what is sealed already stays."""
-    return _change(model, values, lambda _, value: value if is_sealed(value) else box.seal(value))
+    """Returns the values, which are in clear, with every secret field sealed."""
+    return _change(model, values, lambda _, value: box.seal(value))
 
 
 def open_fields(model: type[BaseModel], values: Mapping[str, Any], box: SecretBox) -> dict[str, Any]:

@@ -3,6 +3,7 @@
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from secrets import token_hex
 from typing import Any, ClassVar, Generic, Protocol, TypeVar
 
 from pydantic import BaseModel, ConfigDict
@@ -11,6 +12,7 @@ from pydantic.alias_generators import to_camel
 from activities.support.output import OutputTail
 from activities.support.worker_context import WorkerContext
 from contracts.execution import StepProgress
+from runtime.secrets import SecretBox
 
 
 class StepConfig(BaseModel):
@@ -58,11 +60,13 @@ class StepRun(Generic[Config]):
     """What this worker allows: script roots, environment of a step, grace period."""
     resolved: Mapping[str, Any] = field(default_factory=dict)
     """What `StepType.resolve` had looked up, secrets still sealed."""
+    box: SecretBox = field(default_factory=lambda: SecretBox(token_hex()))
+    """Opens what is sealed in `resolved`; by default one that opens nothing."""
     attempt: int = 1
     memo: dict[str, Any] = field(default_factory=dict)
     """Survives into the next attempt, once `remember` was called."""
     on_change: Callable[[], None] = lambda: None
-    """Told whenever progress or memo changed; set by the runner."""
+    """Told, in the event loop's thread, whenever progress or memo changed; set by the runner."""
 
     exit_code: int | None = None
     processes_ended: int = 0
@@ -111,8 +115,13 @@ class StepType(ABC, Generic[Config]):
             StepFailure: The step failed.
         """
 
-    def display_name(self, config: Mapping[str, Any]) -> str | None:  # noqa: ARG002 - for those that override it
-        """Returns what an execution calls a step that has no name of its own, from its stored fields."""
+    def display_name(self, config: Mapping[str, Any], resolved: Mapping[str, Any]) -> str | None:  # noqa: ARG002
+        """Returns what an execution calls a step that has no name of its own.
+
+        Args:
+            config: The step's stored fields, by attribute name, secrets sealed.
+            resolved: What `resolve` answered.
+        """
         return None
 
     async def resolve(self, config: Mapping[str, Any], lookup: Lookup) -> Mapping[str, Any]:  # noqa: ARG002

@@ -1,0 +1,68 @@
+"""The step type `RunProfile`: runs a run profile of a connected system through the system's connector."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from pydantic import Field
+
+from activities.support.registry import all_connectors
+from activities.support.step_type import Lookup, StepConfig, StepFailure, StepRun, StepType
+from runtime.secrets import open_fields
+
+
+class RunProfileConfig(StepConfig):
+    """The fields of a RunProfile step."""
+
+    connected_system_id: int = Field(
+        ge=1,
+        title="Connected System ID",
+        description="Connected system that the run works on.",
+    )
+    run_profile_id: int = Field(ge=1, title="Run Profile ID", description="Run profile of that system.")
+
+
+class RunProfile(StepType[RunProfileConfig]):
+    """Runs a run profile (an import, a synchronisation, an export) of a connected system.
+
+    The connected system's connector does the work: `Command` runs a command line. System and run profile are looked up
+    when the execution starts; a step whose system or profile does not exist then fails, saying which is missing.
+    """
+
+    name = "RunProfile"
+    config_model = RunProfileConfig
+
+    async def resolve(self, config: Mapping[str, Any], lookup: Lookup) -> Mapping[str, Any]:
+        """Takes the connected system and the run profile into the snapshot."""
+        system_id, profile_id = config["connected_system_id"], config["run_profile_id"]
+        return {
+            "system": await lookup.connected_system(system_id),
+            "profile": await lookup.run_profile(system_id, profile_id),
+        }
+
+    def display_name(self, config: Mapping[str, Any], resolved: Mapping[str, Any]) -> str | None:
+        """Returns `System - Run Profile`."""
+        system, profile = resolved["system"], resolved["profile"]
+        system_name = system["name"] if system else f"Connected system {config['connected_system_id']}"
+        profile_name = profile["name"] if profile else f"run profile {config['run_profile_id']}"
+        return f"{system_name} - {profile_name}"
+
+    async def run(self, step: StepRun[RunProfileConfig]) -> None:
+        """Lets the connector run the profile."""
+        system, profile = step.resolved.get("system"), step.resolved.get("profile")
+        if system is None:
+            raise StepFailure(f"Connected system {step.config.connected_system_id} does not exist.", retryable=False)
+        if profile is None:
+            raise StepFailure(
+                f"Run profile {step.config.run_profile_id} does not exist on connected system {system['name']!r}.",
+                retryable=False,
+            )
+        connector = all_connectors().get(system["connector_name"])
+        if connector is None:
+            raise StepFailure(f"This worker has no connector {system['connector_name']!r}.", retryable=False)
+        settings = connector.settings_model.model_validate(
+            open_fields(connector.settings_model, system["settings"], step.box),
+        )
+        run_settings = connector.run_profile_model.model_validate(
+            open_fields(connector.run_profile_model, profile["settings"], step.box),
+        )
+        await connector.run(step, settings, run_settings)

@@ -1,0 +1,125 @@
+"""How a workflow keeps its record in the catalogue: short local activities, each safe to repeat."""
+
+import logging
+from collections.abc import Callable
+from typing import Any, Final
+
+from sqlmodel.ext.asyncio.session import AsyncSession
+from temporalio import activity
+
+from activities.support.snapshot import prepare_steps
+from catalogue.columns import utc_now
+from catalogue.connected_systems import CatalogueLookup
+from catalogue.engine import Catalogue
+from catalogue.executions import (
+    Execution,
+    Initiator,
+    InitiatorType,
+    begin_execution,
+    begin_steps,
+    close_execution,
+    finish_steps,
+    get_execution,
+    has_active_execution,
+    open_execution,
+    read_plan,
+)
+from catalogue.schedules import Schedule, get_schedule
+from catalogue.triggers import next_run_time
+from contracts.execution import (
+    CloseRequest,
+    Opened,
+    OpenRequest,
+    OverlapPolicy,
+    PlanSlice,
+    ProgressRequest,
+    TriggerType,
+)
+from contracts.names import CLOSE_EXECUTION, OPEN_EXECUTION, RECORD_PROGRESS
+
+_logger = logging.getLogger(__name__)
+
+SCHEDULER: Final = Initiator(InitiatorType.SYSTEM, None, "Scheduler")
+
+
+class Recorder:
+    """The local activities that read and write the record of an execution."""
+
+    def __init__(self, catalogue: Catalogue) -> None:
+        """Keeps the records in this catalogue."""
+        self._catalogue = catalogue
+
+    @property
+    def activities(self) -> list[Callable[..., Any]]:
+        """What the worker registers."""
+        return [self.open, self.record, self.close]
+
+    @activity.defn(name=OPEN_EXECUTION)
+    async def open(self, request: OpenRequest) -> Opened:
+        """Opens the record, or says why the execution does not run; answers with the first slice of the plan."""
+        async with self._catalogue.write() as session:
+            execution = await get_execution(session, request.execution_id)
+            if execution is None:
+                opened = await self._open_fired(session, request)
+                if isinstance(opened, Opened):
+                    return opened
+                execution = opened
+            if not await begin_execution(session, execution.id):
+                return Opened(decision="ended", message=f"The execution is {execution.status} already.")
+            return Opened(
+                decision="run",
+                total_steps=execution.total_steps,
+                total_groups=execution.total_groups,
+                plan=await read_plan(session, execution.id, request.position),
+            )
+
+    async def _open_fired(self, session: AsyncSession, request: OpenRequest) -> Opened | Execution:
+        """Opens the record of a cron fire, whose workflow is the first to know of it."""
+        schedule = await get_schedule(session, request.schedule_id, lock=True)
+        if schedule is None or request.trigger is TriggerType.MANUAL:
+            return Opened(decision="ended", message="The schedule was deleted.")
+        schedule.next_run_time = next_run_time(schedule, utc_now())
+        session.add(schedule)
+        if schedule.overlap_policy is OverlapPolicy.SKIP and await has_active_execution(session, schedule.id):
+            return _skipped(schedule, request)
+        return await open_execution(
+            session,
+            schedule,
+            execution_id=request.execution_id,
+            trigger=request.trigger,
+            initiator=SCHEDULER,
+            workflow_id=request.workflow_id,
+            prepare=prepare_steps(CatalogueLookup(session)),
+        )
+
+    @activity.defn(name=RECORD_PROGRESS)
+    async def record(self, request: ProgressRequest) -> PlanSlice:
+        """Writes what ended and what begins; answers with the next slice of the plan where it was asked for."""
+        async with self._catalogue.write() as session:
+            await finish_steps(session, request.finished)
+            if request.current_group is not None:
+                await begin_steps(session, request.execution_id, request.started, request.current_group)
+            if request.read_from is None:
+                return PlanSlice()
+            return PlanSlice(plan=await read_plan(session, request.execution_id, request.read_from))
+
+    @activity.defn(name=CLOSE_EXECUTION)
+    async def close(self, request: CloseRequest) -> None:
+        """Writes what ended last and closes the record."""
+        async with self._catalogue.write() as session:
+            await finish_steps(session, request.finished)
+            await close_execution(
+                session,
+                request.execution_id,
+                request.status,
+                request.message,
+                unreached_message=request.unreached_message,
+            )
+
+
+def _skipped(schedule: Schedule, request: OpenRequest) -> Opened:
+    schedule.skipped_count += 1
+    schedule.last_skipped_time = request.fire_time or utc_now()
+    message = f"Skipped: an execution of {schedule.name!r} is active."
+    _logger.info("schedule %s: fire of %s skipped, an execution is active", schedule.id, schedule.last_skipped_time)
+    return Opened(decision="skip", message=message)

@@ -1,0 +1,83 @@
+"""The FastAPI application."""
+
+from collections.abc import AsyncIterator, Awaitable, Callable, MutableMapping
+from contextlib import asynccontextmanager
+from importlib.metadata import version
+from typing import Any, Final
+from urllib.parse import parse_qsl, urlencode
+
+from fastapi import FastAPI
+from fastapi.routing import APIRoute
+
+from api.context import Context
+from api.errors import ErrorResponse, install_error_handlers
+from api.routes import connected_systems, executions, health, schedules
+from catalogue.engine import Catalogue
+from runtime.settings import Settings
+from runtime.temporal import connect
+
+Scope = MutableMapping[str, Any]
+AsgiApp = Callable[[Scope, Any, Any], Awaitable[None]]
+
+_QUERY_NAMES: Final = {
+    name.lower(): name
+    for name in ("page", "pageSize", "search", "sortBy", "sortDescending", "scheduleId", "status", "changeReason")
+}
+
+
+class LenientAddresses:
+    """Takes a trailing slash away and gives query names their letter case back, as JIM's clients may write both."""
+
+    def __init__(self, app: AsgiApp) -> None:
+        """Stands before the application."""
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Any, send: Any) -> None:
+        """Passes the request on."""
+        if scope["type"] == "http":
+            path = scope["path"]
+            if len(path) > 1 and path.endswith("/"):
+                scope = {**scope, "path": path.rstrip("/") or "/"}
+            if scope["query_string"]:
+                pairs = parse_qsl(scope["query_string"].decode("latin-1"), keep_blank_values=True)
+                query = urlencode([(_QUERY_NAMES.get(name.lower(), name), value) for name, value in pairs])
+                scope = {**scope, "query_string": query.encode("latin-1")}
+        await self._app(scope, receive, send)
+
+
+def _operation_id(route: APIRoute) -> str:
+    return route.name
+
+
+def create_app(settings: Settings) -> FastAPI:
+    """Returns the API over the catalogue and the Temporal server that the settings and the environment name.
+
+    It starts with both of them away: what needs one that is away answers 503.
+    """
+
+    @asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        catalogue = Catalogue(settings.catalogue_url)
+        app.state.context = Context(
+            catalogue=catalogue,
+            temporal=await connect(lazy=True),
+            task_queue=settings.task_queue,
+            box=settings.secret_box,
+        )
+        yield
+        await catalogue.close()
+
+    app = FastAPI(
+        title="Rota",
+        version=version("rota"),
+        summary="Schedules of identity run profiles, PowerShell scripts, executables and SQL scripts on Temporal.",
+        lifespan=lifespan,
+        generate_unique_id_function=_operation_id,
+        redirect_slashes=False,
+        responses={"4XX": {"model": ErrorResponse}, "503": {"model": ErrorResponse}},
+    )
+    install_error_handlers(app)
+    app.add_middleware(LenientAddresses)
+    for resource in (schedules, executions, connected_systems, health):
+        app.include_router(resource.router)
+    return app

@@ -1,0 +1,28 @@
+"""What every route works with."""
+
+from dataclasses import dataclass
+from typing import Annotated
+
+from fastapi import Depends, Request
+from temporalio.client import Client
+
+from catalogue.engine import Catalogue
+from runtime.secrets import SecretBox
+
+
+@dataclass(frozen=True)
+class Context:
+    """The catalogue, Temporal and the secret key of one API process."""
+
+    catalogue: Catalogue
+    temporal: Client
+    task_queue: str
+    box: SecretBox
+
+
+def _context(request: Request) -> Context:
+    context: Context = request.app.state.context
+    return context
+
+
+ContextDep = Annotated[Context, Depends(_context)]

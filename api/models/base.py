@@ -1,0 +1,111 @@
+"""How requests are read and responses written."""
+
+from collections.abc import Callable
+from enum import StrEnum
+from typing import Annotated, Any, Generic, Self, TypeVar
+from uuid import UUID
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, WithJsonSchema, model_validator
+from pydantic.alias_generators import to_camel
+from pydantic_core import PydanticCustomError
+
+_GUID_LENGTH = 36
+_MAX_DIGITS = 18
+
+
+class ResponseModel(BaseModel):
+    """Base of what the API answers: camelCase, nothing left out."""
+
+    model_config = ConfigDict(alias_generator=to_camel, populate_by_name=True, from_attributes=True)
+
+
+class RequestModel(BaseModel):
+    """Base of what the API is sent.
+
+    Property names are matched in any letter case, unknown ones are ignored, and nothing is coerced but what the types
+    of this module say.
+    """
+
+    model_config = ConfigDict(alias_generator=to_camel, populate_by_name=True, strict=True, extra="ignore")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _any_letter_case(cls, data: Any) -> Any:
+        if not isinstance(data, dict):
+            return data
+        names = {(field.alias or name).lower(): field.alias or name for name, field in cls.model_fields.items()}
+        return {names.get(key.lower(), key): value for key, value in data.items()}
+
+
+def _digits(value: Any) -> Any:
+    if isinstance(value, str) and value.lstrip("-").isdecimal() and value.isascii() and len(value) <= _MAX_DIGITS:
+        return int(value)
+    return value
+
+
+Integer = Annotated[int, BeforeValidator(_digits, json_schema_input_type=int)]
+"""A whole number; a string of digits is one too, as JIM's clients send them."""
+
+
+def _guid(value: Any) -> Any:
+    if isinstance(value, str) and len(value) == _GUID_LENGTH:
+        try:
+            return UUID(value)
+        except ValueError:
+            pass
+    elif value is None or isinstance(value, UUID):
+        return value
+    raise PydanticCustomError("guid", "must be a GUID such as b2c3d4e5-f6a7-8901-bcde-f12345678901")
+
+
+Guid = Annotated[UUID, BeforeValidator(_guid, json_schema_input_type=UUID)]
+"""An id in its 36-character form."""
+
+
+def _member_of(kind: type[StrEnum]) -> Callable[[Any], Any]:
+    members = {member.value.lower(): member for member in kind}
+
+    def read(value: Any) -> Any:
+        if value is None or isinstance(value, kind):
+            return value
+        member = members.get(value.strip().lower()) if isinstance(value, str) else None
+        if member is None:
+            raise PydanticCustomError("member", "must be one of {names}", {"names": ", ".join(kind)})
+        return member
+
+    return read
+
+
+def member(kind: type[StrEnum]) -> Any:
+    """Returns the type of a field that takes an enumeration's names, in any letter case."""
+    schema = {"type": "string", "enum": list(kind)}
+    return Annotated[kind, BeforeValidator(_member_of(kind), json_schema_input_type=str), WithJsonSchema(schema)]
+
+
+Item = TypeVar("Item")
+
+
+class Page(ResponseModel, Generic[Item]):
+    """One page of a list."""
+
+    items: list[Item]
+    total_count: int
+    page: int
+    page_size: int
+    total_pages: int
+    has_next_page: bool
+    has_previous_page: bool
+
+    @classmethod
+    def of(cls, items: list[Item], total: int, page: int, page_size: int) -> Self:
+        """Returns the page with what follows from its place."""
+        pages = -(-total // page_size)
+        return cls(
+            items=items,
+            total_count=total,
+            page=page,
+            page_size=page_size,
+            total_pages=pages,
+            has_next_page=page < pages,
+            has_previous_page=page > 1,
+        )

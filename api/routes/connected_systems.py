@@ -1,0 +1,101 @@
+"""`/api/v1/synchronisation/connected-systems` and their run profiles."""
+
+from fastapi import APIRouter, Depends, Response, status
+
+from api.auth import authenticate
+from api.bodies import JsonRoute
+from api.context import ContextDep
+from api.models.base import Page
+from api.models.connected_systems import (
+    ConnectedSystemChange,
+    ConnectedSystemCreate,
+    ConnectedSystemOut,
+    RunProfileChange,
+    RunProfileCreate,
+    RunProfileOut,
+)
+from api.paging import PagingDep
+from api.services import connected_systems
+
+router = APIRouter(
+    prefix="/api/v1/synchronisation/connected-systems",
+    tags=["Connected systems"],
+    route_class=JsonRoute,
+    dependencies=[Depends(authenticate)],
+)
+
+
+@router.get("")
+async def list_connected_systems(context: ContextDep, paging: PagingDep) -> Page[ConnectedSystemOut]:
+    """Lists connected systems by id."""
+    return await connected_systems.show_systems(context, paging.page, paging.page_size)
+
+
+@router.post("", status_code=status.HTTP_201_CREATED)
+async def create_connected_system(
+    context: ContextDep,
+    body: ConnectedSystemCreate,
+    response: Response,
+) -> ConnectedSystemOut:
+    """Creates a connected system."""
+    created = await connected_systems.create_system(context, body)
+    response.headers["Location"] = f"{router.prefix}/{created.id}"
+    return created
+
+
+@router.get("/{system_id}")
+async def get_connected_system(context: ContextDep, system_id: int) -> ConnectedSystemOut:
+    """Returns a connected system."""
+    return await connected_systems.show_system(context, system_id)
+
+
+@router.put("/{system_id}")
+async def update_connected_system(
+    context: ContextDep,
+    system_id: int,
+    body: ConnectedSystemChange,
+) -> ConnectedSystemOut:
+    """Changes a connected system. What is left out keeps its value."""
+    return await connected_systems.update_system(context, system_id, body)
+
+
+@router.delete("/{system_id}", status_code=status.HTTP_204_NO_CONTENT)
+async def delete_connected_system(context: ContextDep, system_id: int) -> None:
+    """Deletes a connected system that no schedule uses, with its run profiles."""
+    await connected_systems.delete_system(context, system_id)
+
+
+@router.get("/{system_id}/run-profiles")
+async def list_run_profiles(context: ContextDep, system_id: int) -> list[RunProfileOut]:
+    """Lists the run profiles of a connected system by id."""
+    return await connected_systems.show_profiles(context, system_id)
+
+
+@router.post("/{system_id}/run-profiles", status_code=status.HTTP_201_CREATED)
+async def create_run_profile(
+    context: ContextDep,
+    system_id: int,
+    body: RunProfileCreate,
+    response: Response,
+) -> RunProfileOut:
+    """Creates a run profile."""
+    created = await connected_systems.create_profile(context, system_id, body)
+    response.headers["Location"] = f"{router.prefix}/{system_id}/run-profiles/{created.id}"
+    return created
+
+
+@router.put("/{system_id}/run-profiles/{profile_id}")
+async def update_run_profile(
+    context: ContextDep,
+    system_id: int,
+    profile_id: int,
+    body: RunProfileChange,
+) -> RunProfileOut:
+    """Changes a run profile. What is left out keeps its value."""
+    return await connected_systems.update_profile(context, system_id, profile_id, body)
+
+
+@router.delete("/{system_id}/run-profiles/{profile_id}", status_code=status.HTTP_204_NO_CONTENT)
+async def delete_run_profile(context: ContextDep, system_id: int, profile_id: int) -> None:
+    """Deletes a run profile that no schedule uses."""
+    await connected_systems.delete_profile(context, system_id, profile_id)

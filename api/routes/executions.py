@@ -1,0 +1,75 @@
+"""`/api/v1/schedule-executions`."""
+
+from typing import TYPE_CHECKING, Annotated
+from uuid import UUID
+
+from fastapi import APIRouter, Depends, Query, Response, status
+
+from api.auth import authenticate
+from api.bodies import JsonRoute
+from api.context import ContextDep
+from api.models.base import Page, member
+from api.models.executions import ExecutionDetailOut, ExecutionOut
+from api.paging import PagingDep
+from api.services import executions
+from contracts.execution import ExecutionStatus
+
+if TYPE_CHECKING:
+    StatusIn = ExecutionStatus
+else:
+    StatusIn = member(ExecutionStatus)
+
+router = APIRouter(
+    prefix="/api/v1/schedule-executions",
+    tags=["Schedule executions"],
+    route_class=JsonRoute,
+    dependencies=[Depends(authenticate)],
+)
+
+
+@router.get("")
+async def list_executions(
+    context: ContextDep,
+    paging: PagingDep,
+    schedule_id: Annotated[UUID | None, Query(alias="scheduleId")] = None,
+    status: Annotated[list[StatusIn] | None, Query(description="Repeat it for several.")] = None,
+    sort_by: Annotated[
+        str | None,
+        Query(alias="sortBy", description="queuedAt, startedAt, completedAt or status."),
+    ] = None,
+    sort_descending: Annotated[bool, Query(alias="sortDescending")] = True,  # noqa: FBT002 - a query parameter
+) -> Page[ExecutionOut]:
+    """Lists executions, the latest first unless sorted otherwise."""
+    return await executions.show_executions(
+        context,
+        schedule_id=schedule_id,
+        statuses=status or [],
+        sort_by=sort_by,
+        descending=sort_descending,
+        page=paging.page,
+        page_size=paging.page_size,
+    )
+
+
+@router.get("/active")
+async def list_active_executions(context: ContextDep) -> list[ExecutionOut]:
+    """Lists what has not ended, oldest first."""
+    return await executions.show_active_executions(context)
+
+
+@router.get("/{execution_id}")
+async def get_execution(context: ContextDep, execution_id: UUID) -> ExecutionDetailOut:
+    """Returns an execution with its steps and progress."""
+    return await executions.show_execution(context, execution_id)
+
+
+@router.post(
+    "/{execution_id}/cancel",
+    responses={status.HTTP_202_ACCEPTED: {"model": ExecutionOut, "description": "The worker needs longer to end it."}},
+)
+async def cancel_execution(context: ContextDep, execution_id: UUID, response: Response) -> ExecutionOut:
+    """Cancels an execution and everything that it started."""
+    execution, ended = await executions.cancel_execution(context, execution_id)
+    if not ended:
+        response.status_code = status.HTTP_202_ACCEPTED
+    return execution

@@ -1,0 +1,87 @@
+"""`/api/v1/schedules`."""
+
+from typing import Annotated
+from uuid import UUID
+
+from fastapi import APIRouter, Depends, Query, Response, status
+
+from api.auth import CallerDep, authenticate
+from api.bodies import JsonRoute
+from api.context import ContextDep
+from api.models.base import Page
+from api.models.schedules import RunStarted, ScheduleChange, ScheduleCreate, ScheduleDetailOut, ScheduleOut
+from api.paging import PagingDep
+from api.services import executions, schedules
+
+router = APIRouter(
+    prefix="/api/v1/schedules",
+    tags=["Schedules"],
+    route_class=JsonRoute,
+    dependencies=[Depends(authenticate)],
+)
+
+
+@router.get("")
+async def list_schedules(
+    context: ContextDep,
+    paging: PagingDep,
+    search: Annotated[str | None, Query(description="Text in the name or the description.")] = None,
+    sort_by: Annotated[
+        str | None,
+        Query(alias="sortBy", description="name, isEnabled, lastRunTime, nextRunTime or created."),
+    ] = None,
+    sort_descending: Annotated[bool, Query(alias="sortDescending")] = False,  # noqa: FBT002 - a query parameter
+) -> Page[ScheduleOut]:
+    """Lists schedules, each with its latest execution."""
+    return await schedules.show_schedules(
+        context,
+        search=search,
+        sort_by=sort_by,
+        descending=sort_descending,
+        page=paging.page,
+        page_size=paging.page_size,
+    )
+
+
+@router.post("", status_code=status.HTTP_201_CREATED)
+async def create_schedule(context: ContextDep, body: ScheduleCreate, response: Response) -> ScheduleDetailOut:
+    """Creates a schedule."""
+    created = await schedules.create_schedule(context, body)
+    response.headers["Location"] = f"{router.prefix}/{created.id}"
+    return created
+
+
+@router.get("/{schedule_id}")
+async def get_schedule(context: ContextDep, schedule_id: UUID) -> ScheduleDetailOut:
+    """Returns a schedule with its steps."""
+    return await schedules.show_schedule(context, schedule_id)
+
+
+@router.put("/{schedule_id}")
+async def update_schedule(context: ContextDep, schedule_id: UUID, body: ScheduleChange) -> ScheduleDetailOut:
+    """Changes a schedule. What is left out keeps its value; `steps`, when present, is the complete new list."""
+    return await schedules.update_schedule(context, schedule_id, body)
+
+
+@router.delete("/{schedule_id}", status_code=status.HTTP_204_NO_CONTENT)
+async def delete_schedule(context: ContextDep, schedule_id: UUID) -> None:
+    """Deletes a schedule. A running execution runs on; history stays."""
+    await schedules.delete_schedule(context, schedule_id)
+
+
+@router.post("/{schedule_id}/enable")
+async def enable_schedule(context: ContextDep, schedule_id: UUID) -> ScheduleOut:
+    """Lets the trigger fire."""
+    return await schedules.set_enabled(context, schedule_id, enabled=True)
+
+
+@router.post("/{schedule_id}/disable")
+async def disable_schedule(context: ContextDep, schedule_id: UUID) -> ScheduleOut:
+    """Keeps the trigger from firing. A running execution runs on."""
+    return await schedules.set_enabled(context, schedule_id, enabled=False)
+
+
+@router.post("/{schedule_id}/run", status_code=status.HTTP_202_ACCEPTED)
+async def run_schedule(context: ContextDep, schedule_id: UUID, caller: CallerDep) -> RunStarted:
+    """Starts an execution now."""
+    return await executions.run_schedule(context, schedule_id, caller)

@@ -1,0 +1,1 @@
+"""What the routes do: rules, the catalogue and Temporal in one call."""

@@ -1,0 +1,239 @@
+"""Connected systems and their run profiles: settings checked by their connector, secrets sealed and masked."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from activities.connectors.connector import Connector
+from pydantic import BaseModel, ValidationError
+from sqlalchemy.exc import IntegrityError
+from sqlmodel.ext.asyncio.session import AsyncSession
+
+from activities.support.registry import all_connectors
+from api.context import Context
+from api.errors import Conflict, NotFound, ValidationFailed, field_messages
+from api.models.base import Page
+from api.models.connected_systems import (
+    ConnectedSystemChange,
+    ConnectedSystemCreate,
+    ConnectedSystemOut,
+    RunProfileChange,
+    RunProfileCreate,
+    RunProfileOut,
+    RunType,
+)
+from catalogue.connected_systems import (
+    ConnectedSystem,
+    RunProfile,
+    get_run_profile,
+    list_connected_systems,
+    list_run_profiles,
+    schedules_using,
+)
+from runtime.secrets import MASK, SecretBox, mask_fields, open_fields, seal_fields, secret_fields
+
+
+def _connector(name: str) -> Connector[Any, Any]:
+    connector = next((c for known, c in all_connectors().items() if known.lower() == name.strip().lower()), None)
+    if connector is None:
+        message = f"Unknown connector: {name}. Known are {', '.join(all_connectors())}."
+        raise ValidationFailed.of_fields({"connectorName": [message]})
+    return connector
+
+
+def _settings(
+    model: type[BaseModel],
+    sent: Mapping[str, Any],
+    stored: Mapping[str, Any],
+    box: SecretBox,
+) -> dict[str, Any]:
+    """Returns a connector's settings, checked and sealed; a masked secret keeps the stored one."""
+    names = {(field.alias or name).lower(): name for name, field in model.model_fields.items()}
+    values = {names[key.lower()]: value for key, value in sent.items() if key.lower() in names}
+    kept = open_fields(model, stored, box)
+    problems: dict[str, list[str]] = {}
+    for name, marker in secret_fields(model).items():
+        value = values.get(name)
+        if not isinstance(value, str):
+            continue
+        if name in kept and value == marker.mask(kept[name]):
+            values[name] = kept[name]
+        elif MASK in value:
+            message = "The field holds a masked secret that stands for nothing stored: write the secret out."
+            problems |= field_messages(
+                [{"loc": (name,), "type": "value_error", "ctx": {"error": message}}], ("settings",)
+            )
+    try:
+        checked = model.model_validate({name: value for name, value in values.items() if value is not None})
+    except ValidationError as error:
+        problems |= field_messages(error.errors(), ("settings",))
+    if problems:
+        raise ValidationFailed.of_fields(problems)
+    return seal_fields(model, checked.model_dump(mode="json", exclude_none=True), box)
+
+
+def _shown_settings(model: type[BaseModel] | None, stored: Mapping[str, Any], box: SecretBox) -> dict[str, Any]:
+    """Returns all of a connector's settings by JSON name, secrets masked."""
+    if model is None:
+        return {}
+    masked = mask_fields(model, stored, box)
+    return {field.alias or name: masked.get(name) for name, field in model.model_fields.items()}
+
+
+def _show_system(system: ConnectedSystem, box: SecretBox) -> ConnectedSystemOut:
+    connector = all_connectors().get(system.connector_name)
+    return ConnectedSystemOut(
+        **system.model_dump(exclude={"settings"}),
+        status="Active",
+        settings=_shown_settings(connector.settings_model if connector else None, system.settings, box),
+    )
+
+
+def _show_profile(profile: RunProfile, connector: Connector[Any, Any] | None, box: SecretBox) -> RunProfileOut:
+    return RunProfileOut(
+        **profile.model_dump(exclude={"settings", "run_type"}),
+        run_type=RunType(profile.run_type),
+        settings=_shown_settings(connector.run_profile_model if connector else None, profile.settings, box),
+    )
+
+
+async def _find_system(session: AsyncSession, system_id: int) -> ConnectedSystem:
+    system = await session.get(ConnectedSystem, system_id) if 0 < system_id < 2**31 else None
+    if system is None:
+        raise NotFound(f"Connected system not found: {system_id}")
+    return system
+
+
+async def _find_profile(session: AsyncSession, system_id: int, profile_id: int) -> RunProfile:
+    profile = await get_run_profile(session, system_id, profile_id) if 0 < profile_id < 2**31 else None
+    if profile is None:
+        raise NotFound(f"Run profile not found: {profile_id}")
+    return profile
+
+
+def _take_name(row: ConnectedSystem | RunProfile, body: ConnectedSystemChange | RunProfileChange) -> None:
+    if "name" in body.model_fields_set:
+        if not body.name.strip():
+            raise ValidationFailed.of_fields({"name": ["The field name may not be empty."]})
+        row.name = body.name
+
+
+async def _flush(session: AsyncSession, row: ConnectedSystem | RunProfile, what: str) -> None:
+    session.add(row)
+    try:
+        await session.flush()
+    except IntegrityError:
+        raise Conflict(f"A {what} named '{row.name}' exists already.") from None
+
+
+async def show_systems(context: Context, page: int, page_size: int) -> Page[ConnectedSystemOut]:
+    """Returns one page of the connected systems."""
+    async with context.catalogue.read() as session:
+        systems, total = await list_connected_systems(session, offset=(page - 1) * page_size, limit=page_size)
+    return Page[ConnectedSystemOut].of([_show_system(s, context.box) for s in systems], total, page, page_size)
+
+
+async def show_system(context: Context, system_id: int) -> ConnectedSystemOut:
+    """Returns a connected system."""
+    async with context.catalogue.read() as session:
+        return _show_system(await _find_system(session, system_id), context.box)
+
+
+async def create_system(context: Context, body: ConnectedSystemCreate) -> ConnectedSystemOut:
+    """Creates a connected system."""
+    connector = _connector(body.connector_name)
+    system = ConnectedSystem(
+        name=body.name,
+        description=body.description,
+        connector_name=connector.name,
+        settings=_settings(connector.settings_model, body.settings, {}, context.box),
+    )
+    _take_name(system, body)
+    async with context.catalogue.write() as session:
+        await _flush(session, system, "connected system")
+    return _show_system(system, context.box)
+
+
+async def update_system(context: Context, system_id: int, body: ConnectedSystemChange) -> ConnectedSystemOut:
+    """Changes a connected system; `settings`, when sent, are complete."""
+    async with context.catalogue.write() as session:
+        system = await _find_system(session, system_id)
+        _take_name(system, body)
+        if "description" in body.model_fields_set:
+            system.description = body.description
+        if "settings" in body.model_fields_set:
+            model = _connector(system.connector_name).settings_model
+            system.settings = _settings(model, body.settings, system.settings, context.box)
+        await _flush(session, system, "connected system")
+    return _show_system(system, context.box)
+
+
+async def delete_system(context: Context, system_id: int) -> None:
+    """Deletes a connected system and its run profiles.
+
+    Raises:
+        Conflict: A schedule uses it.
+    """
+    async with context.catalogue.write() as session:
+        system = await _find_system(session, system_id)
+        _refuse_if_used(await schedules_using(session, system_id), "connected system")
+        for profile in await list_run_profiles(session, system_id):
+            await session.delete(profile)
+        await session.flush()
+        await session.delete(system)
+
+
+def _refuse_if_used(schedules: list[str], what: str) -> None:
+    if schedules:
+        names = ", ".join(f"'{name}'" for name in schedules)
+        raise Conflict(f"The {what} is used by the schedules {names}: take it out of them first.")
+
+
+async def show_profiles(context: Context, system_id: int) -> list[RunProfileOut]:
+    """Returns the run profiles of a connected system."""
+    async with context.catalogue.read() as session:
+        system = await _find_system(session, system_id)
+        profiles = await list_run_profiles(session, system_id)
+    connector = all_connectors().get(system.connector_name)
+    return [_show_profile(profile, connector, context.box) for profile in profiles]
+
+
+async def create_profile(context: Context, system_id: int, body: RunProfileCreate) -> RunProfileOut:
+    """Creates a run profile of a connected system."""
+    async with context.catalogue.write() as session:
+        connector = _connector((await _find_system(session, system_id)).connector_name)
+        profile = RunProfile(
+            connected_system_id=system_id,
+            name=body.name,
+            run_type=str(body.run_type),
+            settings=_settings(connector.run_profile_model, body.settings, {}, context.box),
+        )
+        _take_name(profile, body)
+        await _flush(session, profile, "run profile of that system")
+    return _show_profile(profile, connector, context.box)
+
+
+async def update_profile(context: Context, system_id: int, profile_id: int, body: RunProfileChange) -> RunProfileOut:
+    """Changes a run profile; `settings`, when sent, are complete."""
+    async with context.catalogue.write() as session:
+        connector = _connector((await _find_system(session, system_id)).connector_name)
+        profile = await _find_profile(session, system_id, profile_id)
+        _take_name(profile, body)
+        if "run_type" in body.model_fields_set:
+            profile.run_type = str(body.run_type)
+        if "settings" in body.model_fields_set:
+            profile.settings = _settings(connector.run_profile_model, body.settings, profile.settings, context.box)
+        await _flush(session, profile, "run profile of that system")
+    return _show_profile(profile, connector, context.box)
+
+
+async def delete_profile(context: Context, system_id: int, profile_id: int) -> None:
+    """Deletes a run profile.
+
+    Raises:
+        Conflict: A schedule uses it.
+    """
+    async with context.catalogue.write() as session:
+        await _find_system(session, system_id)
+        profile = await _find_profile(session, system_id, profile_id)
+        _refuse_if_used(await schedules_using(session, system_id, profile_id), "run profile")
+        await session.delete(profile)

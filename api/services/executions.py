@@ -1,0 +1,302 @@
+"""Executions: started, shown with what runs right now, cancelled."""
+
+import asyncio
+import logging
+from collections.abc import Mapping, Sequence
+from itertools import groupby
+from typing import Any, Final
+from uuid import UUID, uuid4
+
+from sqlmodel.ext.asyncio.session import AsyncSession
+from temporalio.client import WorkflowFailureError
+from temporalio.service import RPCError, RPCStatusCode
+
+from activities.support.snapshot import prepare_steps
+from api.context import Context
+from api.errors import NotFound, ServiceUnavailable, ValidationFailed
+from api.models.base import Page
+from api.models.executions import ExecutionDetailOut, ExecutionOut, ExecutionStepOut, Progress, ProgressStep
+from api.models.schedules import RunStarted
+from api.services.live import LiveStep, live_steps
+from api.services.schedules import find_schedule
+from catalogue.api_keys import ApiKey
+from catalogue.connected_systems import CatalogueLookup
+from catalogue.executions import (
+    Execution,
+    Initiator,
+    InitiatorType,
+    StepRecord,
+    close_execution,
+    forget_execution,
+    get_execution,
+    get_step_records,
+    list_active_executions,
+    list_executions,
+    open_execution,
+)
+from contracts.execution import ExecutionRequest, ExecutionStatus, StepProgress, StepStatus, TriggerType
+from contracts.ids import manual_workflow_id
+from contracts.names import SCHEDULE_EXECUTION
+from runtime.triggers import CALL_TIMEOUT, search_attributes
+
+_logger = logging.getLogger(__name__)
+
+CANCEL_WAIT_SECONDS: Final = 10
+"""How long a cancel waits for the processes to be gone."""
+
+_CANCELLED_BY_USER: Final = "Cancelled by user"
+
+
+async def run_schedule(context: Context, schedule_id: UUID, caller: ApiKey) -> RunStarted:
+    """Starts an execution of a schedule, whether it is enabled or active or not."""
+    execution_id = uuid4()
+    async with context.catalogue.write() as session:
+        schedule = await find_schedule(session, schedule_id, lock=True)
+        execution = await open_execution(
+            session,
+            schedule,
+            execution_id=execution_id,
+            trigger=TriggerType.MANUAL,
+            initiator=Initiator(InitiatorType.API_KEY, str(caller.id), caller.name),
+            workflow_id=manual_workflow_id(schedule.name, execution_id),
+            prepare=prepare_steps(CatalogueLookup(session)),
+        )
+        if not execution.total_steps:
+            raise ValidationFailed("Cannot run a schedule with no steps")
+    try:
+        await context.temporal.start_workflow(
+            SCHEDULE_EXECUTION,
+            ExecutionRequest(
+                schedule_id=schedule_id,
+                schedule_name=schedule.name,
+                trigger=TriggerType.MANUAL,
+                execution_id=execution_id,
+            ),
+            id=execution.workflow_id,
+            task_queue=context.task_queue,
+            static_summary=schedule.name,
+            search_attributes=search_attributes(
+                schedule_id=schedule_id,
+                schedule_name=schedule.name,
+                trigger=TriggerType.MANUAL,
+                execution_id=execution_id,
+            ),
+            rpc_timeout=CALL_TIMEOUT,
+        )
+    except (RPCError, RuntimeError) as error:
+        # Should the server have started it all the same, the workflow finds no record and ends.
+        async with context.catalogue.write() as session:
+            await forget_execution(session, execution_id)
+        _logger.warning("schedule %s could not be started: %s", schedule_id, error)
+        raise ServiceUnavailable("Temporal cannot be reached; the schedule was not started.") from None
+    return RunStarted(execution_id=execution_id, message=f"Schedule '{schedule.name}' started successfully")
+
+
+async def _find_execution(session: AsyncSession, execution_id: UUID) -> Execution:
+    execution = await get_execution(session, execution_id)
+    if execution is None:
+        raise NotFound(f"Schedule execution not found: {execution_id}")
+    return execution
+
+
+async def cancel_execution(context: Context, execution_id: UUID) -> tuple[ExecutionOut, bool]:
+    """Cancels an execution and waits until it is gone.
+
+    Returns:
+        The execution, and whether it has ended: a worker may need longer than the wait.
+    """
+    async with context.catalogue.write() as session:
+        execution = await _find_execution(session, execution_id)
+        if execution.status.is_terminal:
+            raise ValidationFailed(f"Cannot cancel execution with status: {execution.status}")
+        # One that no worker has begun is closed here: its workflow, should it begin now, finds the record closed.
+        unbegun = await close_execution(
+            session,
+            execution_id,
+            ExecutionStatus.CANCELLED,
+            _CANCELLED_BY_USER,
+            unreached_message="Not started: the execution was cancelled.",
+            only_from=frozenset({ExecutionStatus.QUEUED}),
+        )
+    handle = context.temporal.get_workflow_handle(execution.workflow_id)
+    try:
+        if unbegun:
+            await handle.terminate(reason="Cancelled before a worker had begun it", rpc_timeout=CALL_TIMEOUT)
+        else:
+            await handle.cancel(rpc_timeout=CALL_TIMEOUT)
+            async with asyncio.timeout(CANCEL_WAIT_SECONDS):
+                await handle.result()
+    except (TimeoutError, WorkflowFailureError):
+        pass
+    except RPCError as error:
+        # Gone, or never there: the record says how it stands, and the upkeep sets right what nothing runs any more.
+        if error.status is not RPCStatusCode.NOT_FOUND and not unbegun:
+            raise
+    async with context.catalogue.read() as session:
+        execution = await _find_execution(session, execution_id)
+    return _fields(execution), execution.status.is_terminal
+
+
+async def show_execution(context: Context, execution_id: UUID) -> ExecutionDetailOut:
+    """Returns an execution with its steps; what runs right now is asked of Temporal."""
+    async with context.catalogue.read() as session:
+        execution = await _find_execution(session, execution_id)
+        records = await get_step_records(session, execution_id)
+    live: Mapping[UUID, LiveStep] = {}
+    if not execution.status.is_terminal:
+        live = await live_steps(context.temporal, execution.workflow_id) or {}
+    steps = [_step(record, live.get(record.id)) for record in records]
+    return ExecutionDetailOut(
+        **_fields(execution).model_dump(),
+        steps=steps,
+        progress=_progress(execution, records, steps),
+    )
+
+
+async def show_executions(
+    context: Context,
+    *,
+    schedule_id: UUID | None,
+    statuses: Sequence[ExecutionStatus],
+    sort_by: str | None,
+    descending: bool,
+    page: int,
+    page_size: int,
+) -> Page[ExecutionOut]:
+    """Returns one page of the executions."""
+    async with context.catalogue.read() as session:
+        executions, total = await list_executions(
+            session,
+            schedule_id=schedule_id,
+            statuses=statuses,
+            sort_by=sort_by,
+            descending=descending,
+            offset=(page - 1) * page_size,
+            limit=page_size,
+        )
+    return Page[ExecutionOut].of([_fields(execution) for execution in executions], total, page, page_size)
+
+
+async def show_active_executions(context: Context) -> list[ExecutionOut]:
+    """Returns every execution that has not ended, oldest first."""
+    async with context.catalogue.read() as session:
+        return [_fields(execution) for execution in await list_active_executions(session)]
+
+
+def _fields(execution: Execution) -> ExecutionOut:
+    return ExecutionOut(
+        **execution.model_dump(include=set(ExecutionOut.model_fields)),
+        current_step_index=execution.current_group,
+        total_steps=execution.total_groups,
+    )
+
+
+def _step(record: StepRecord, live: LiveStep | None) -> ExecutionStepOut:
+    status, started_at, progress = record.status, record.started_at, _stored_progress(record)
+    attempts, host, message = record.attempts, record.host, record.error_message
+    if live is not None and not status.is_terminal:
+        status, started_at, attempts = live.status, live.started_at, live.attempt
+        message = live.last_failure
+        if live.heartbeat is not None:
+            host, progress = live.heartbeat.host, live.heartbeat.progress
+    system, profile = record.resolved.get("system") or {}, record.resolved.get("profile") or {}
+    return ExecutionStepOut(
+        id=record.id,
+        step_index=record.step_index,
+        name=record.display_name,
+        step_type=record.step_type,
+        execution_mode=record.execution_mode,
+        connected_system_id=record.config.get("connected_system_id"),
+        connected_system_name=system.get("name"),
+        run_profile_id=record.config.get("run_profile_id"),
+        run_profile_name=profile.get("name"),
+        status=status,
+        task_id=None if status.is_terminal else record.id,
+        started_at=started_at,
+        completed_at=record.completed_at,
+        error_message=message,
+        activity_id=record.activity_id or str(record.id),
+        activity_status=record.activity_status or _ACTIVITY_STATUS.get(status, "InProgress"),
+        continue_on_failure=record.continue_on_failure,
+        output_tail=record.output_tail or None,
+        exit_code=record.exit_code,
+        attempts=attempts,
+        host=host,
+        processes_ended=record.processes_ended,
+        progress=progress,
+    )
+
+
+def _stored_progress(record: StepRecord) -> StepProgress | None:
+    return StepProgress.model_validate(record.progress) if record.progress else None
+
+
+_ACTIVITY_STATUS: Final[Mapping[StepStatus, str]] = {
+    StepStatus.COMPLETED: "Complete",
+    StepStatus.COMPLETED_WITH_WARNING: "CompleteWithWarning",
+    StepStatus.COMPLETED_WITH_ERROR: "CompleteWithError",
+    StepStatus.FAILED: "FailedWithError",
+    StepStatus.CANCELLED: "Cancelled",
+}
+"""JIM's words for the state of an activity; what has not ended is `InProgress` there."""
+
+_TASK_ORDER: Final = (
+    StepStatus.FAILED,
+    StepStatus.COMPLETED_WITH_ERROR,
+    StepStatus.CANCELLED,
+    StepStatus.CANCELLING,
+    StepStatus.COMPLETED_WITH_WARNING,
+    StepStatus.COMPLETED,
+    StepStatus.PROCESSING,
+    StepStatus.QUEUED,
+    StepStatus.WAITING,
+    StepStatus.PENDING,
+)
+"""The order in which a group shows the states of its steps."""
+
+
+def _status_name(status: StepStatus) -> str:
+    return status.value.replace(" with ", "With")
+
+
+def _group_status(statuses: Sequence[StepStatus]) -> StepStatus:
+    """Returns the state of a group: the worst that happened, then what still happens."""
+    present = set(statuses)
+    for status in (
+        StepStatus.FAILED,
+        StepStatus.COMPLETED_WITH_ERROR,
+        StepStatus.CANCELLING,
+        StepStatus.PROCESSING,
+        StepStatus.CANCELLED,
+    ):
+        if status in present:
+            return status
+    complete = {StepStatus.COMPLETED, StepStatus.COMPLETED_WITH_WARNING}
+    if present <= complete:
+        with_warning = StepStatus.COMPLETED_WITH_WARNING in present
+        return StepStatus.COMPLETED_WITH_WARNING if with_warning else StepStatus.COMPLETED
+    if present & complete:
+        return StepStatus.PROCESSING
+    return min(present, key=_TASK_ORDER.index)
+
+
+def _progress(execution: Execution, records: Sequence[StepRecord], steps: Sequence[ExecutionStepOut]) -> Progress:
+    groups: list[ProgressStep] = []
+    members: Any
+    for group, members in groupby(zip(records, steps, strict=True), key=lambda pair: pair[0].group):
+        shown = [step for _, step in members]
+        statuses = [step.status for step in shown]
+        groups.append(
+            ProgressStep(
+                step_index=group,
+                name=shown[0].name if len(shown) == 1 else f"{len(shown)} in parallel",
+                status=_status_name(_group_status(statuses)),
+                task_statuses=[_status_name(status) for status in sorted(statuses, key=_TASK_ORDER.index)],
+                is_parallel=len(shown) > 1,
+            ),
+        )
+    return Progress(
+        current_step_number=execution.current_group + 1 if groups else None,
+        total_steps=len(groups),
+        steps=groups,
+    )

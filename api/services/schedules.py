@@ -1,0 +1,292 @@
+"""Schedules: the catalogue and the Temporal Schedule change together, or neither does."""
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Final
+from uuid import UUID
+
+from sqlalchemy.exc import IntegrityError
+from sqlmodel.ext.asyncio.session import AsyncSession
+
+from api.context import Context
+from api.errors import Conflict, NotFound, ValidationFailed
+from api.models.base import Page
+from api.models.schedules import ScheduleChange, ScheduleCreate, ScheduleDetailOut, ScheduleOut
+from api.services.steps import read_steps, show_step
+from catalogue.columns import utc_now
+from catalogue.connected_systems import CatalogueLookup
+from catalogue.executions import Execution, get_executions
+from catalogue.schedules import (
+    ExecutionMode,
+    Schedule,
+    ScheduleStep,
+    count_steps,
+    get_schedule,
+    get_steps,
+    list_schedules,
+    replace_steps,
+    schedule_of_steps,
+)
+from catalogue.triggers import desired_trigger, next_run_time, timetable_fields
+from contracts.execution import TriggerType
+from runtime.triggers import apply_trigger, remove_trigger
+from timetable import PatternType, Timetable, TimetableError, check_formats
+
+# Fields that a schedule takes from a request as they are.
+_PLAIN_FIELDS: Final = (
+    "name",
+    "description",
+    "trigger_type",
+    "pattern_type",
+    "days_of_week",
+    "run_times",
+    "interval_value",
+    "interval_unit",
+    "interval_window_start",
+    "interval_window_end",
+    "is_enabled",
+)
+
+_PATTERN_FIELDS: Final = {
+    PatternType.SPECIFIC_TIMES: ("days_of_week", "run_times"),
+    PatternType.INTERVAL: (
+        "days_of_week",
+        "interval_value",
+        "interval_unit",
+        "interval_window_start",
+        "interval_window_end",
+    ),
+    PatternType.CUSTOM: (),
+}
+
+
+async def find_schedule(session: AsyncSession, schedule_id: UUID, *, lock: bool = False) -> Schedule:
+    """Returns a schedule.
+
+    Raises:
+        NotFound: There is none.
+    """
+    schedule = await get_schedule(session, schedule_id, lock=lock)
+    if schedule is None:
+        raise NotFound(f"Schedule not found: {schedule_id}")
+    return schedule
+
+
+async def create_schedule(context: Context, body: ScheduleCreate) -> ScheduleDetailOut:
+    """Creates a schedule with its steps, and its Temporal Schedule."""
+    async with context.catalogue.write() as session:
+        schedule = Schedule(name=body.name)
+        return await _save(context, session, schedule, body, [])
+
+
+async def update_schedule(context: Context, schedule_id: UUID, body: ScheduleChange) -> ScheduleDetailOut:
+    """Changes a schedule: what the request leaves out keeps its value; steps, where sent, are the new list."""
+    async with context.catalogue.write() as session:
+        schedule = await find_schedule(session, schedule_id, lock=True)
+        schedule.last_updated = utc_now()
+        return await _save(context, session, schedule, body, await get_steps(session, schedule_id))
+
+
+async def _save(
+    context: Context,
+    session: AsyncSession,
+    schedule: Schedule,
+    body: ScheduleChange,
+    stored: Sequence[ScheduleStep],
+) -> ScheduleDetailOut:
+    now = utc_now()
+    _take_fields(schedule, body)
+    steps = stored
+    if "steps" in body.model_fields_set:
+        steps = read_steps(body.steps, schedule.id, {step.id: step for step in stored}, context.box)
+        await _check_owners(session, schedule.id, steps)
+    warnings = _take_timetable(schedule, body) + await _step_warnings(session, steps)
+    schedule.next_run_time = next_run_time(schedule, now)
+    session.add(schedule)
+    try:
+        await session.flush()
+    except IntegrityError:
+        raise Conflict(f"A schedule named '{body.name}' exists already.") from None
+    if steps is not stored:
+        await replace_steps(session, schedule.id, steps)
+    await _apply(context, schedule, now)
+    ordered = sorted(steps, key=lambda step: (step.step_index, step.position))
+    return ScheduleDetailOut(
+        **_fields(schedule, len(steps), warnings=warnings).model_dump(),
+        steps=[show_step(step, context.box) for step in ordered],
+    )
+
+
+def _take_fields(schedule: Schedule, body: ScheduleChange) -> None:
+    if "name" in body.model_fields_set and not body.name.strip():
+        raise ValidationFailed.of_fields({"name": ["The field name may not be empty."]})
+    for name in _PLAIN_FIELDS:
+        if name in body.model_fields_set:
+            setattr(schedule, name, getattr(body, name))
+    if "time_zone" in body.model_fields_set:
+        schedule.time_zone = body.time_zone or "UTC"
+
+
+def _take_timetable(schedule: Schedule, body: ScheduleChange) -> list[str]:
+    """Settles which pattern counts and what its cron text is; returns warnings.
+
+    Raises:
+        ValidationFailed: The timetable is not complete, or cannot be.
+    """
+    sent_cron = body.cron_expression if "cron_expression" in body.model_fields_set else None
+    pattern_given = [name for name in _PATTERN_FIELDS[schedule.pattern_type] if getattr(body, name) is not None]
+    if (
+        sent_cron
+        and schedule.pattern_type is not PatternType.CUSTOM
+        and not pattern_given
+        and sent_cron != schedule.cron_expression
+    ):
+        schedule.pattern_type = PatternType.CUSTOM
+    if schedule.pattern_type is PatternType.CUSTOM and "cron_expression" in body.model_fields_set:
+        schedule.cron_expression = sent_cron
+    try:
+        if schedule.trigger_type is TriggerType.MANUAL:
+            check_formats(timetable_fields(schedule))
+            return []
+        timetable = Timetable.parse(timetable_fields(schedule))
+    except TimetableError as error:
+        failed = ValidationFailed.of_fields(error.errors)
+        if not schedule.cron_expression and not pattern_given:
+            failed.message = "Cron expression is required for scheduled triggers"
+        raise failed from None
+    normalised = timetable.normalised
+    schedule.days_of_week, schedule.run_times = normalised.days_of_week, normalised.run_times
+    schedule.cron_expression = timetable.cron_expression
+    return list(timetable.warnings)
+
+
+async def _check_owners(session: AsyncSession, schedule_id: UUID, steps: Sequence[ScheduleStep]) -> None:
+    owners = await schedule_of_steps(session, [step.id for step in steps])
+    problems = {
+        f"steps[{step.position}].id": [f"The step id {step.id} belongs to another schedule."]
+        for step in steps
+        if owners.get(step.id, schedule_id) != schedule_id
+    }
+    if problems:
+        raise ValidationFailed.of_fields(problems)
+
+
+async def _step_warnings(session: AsyncSession, steps: Sequence[ScheduleStep]) -> list[str]:
+    """Returns what may not be meant: systems that do not exist yet, and groups that JIM would form otherwise."""
+    warnings: list[str] = []
+    lookup = CatalogueLookup(session)
+    for step in sorted(steps, key=lambda step: (step.step_index, step.position)):
+        system_id, profile_id = step.config.get("connected_system_id"), step.config.get("run_profile_id")
+        if system_id is None:
+            continue
+        if await lookup.connected_system(system_id) is None:
+            warnings.append(f"steps[{step.position}]: connected system {system_id} does not exist yet.")
+        elif await lookup.run_profile(system_id, profile_id) is None:
+            warnings.append(
+                f"steps[{step.position}]: run profile {profile_id} does not exist yet on connected system {system_id}.",
+            )
+    indices = sorted({step.step_index for step in steps})
+    warnings += [
+        f"All steps of stepIndex {index} are ParallelWithPrevious: they run together with the steps before them."
+        for index in indices[1:]
+        if all(s.execution_mode is ExecutionMode.PARALLEL_WITH_PREVIOUS for s in steps if s.step_index == index)
+    ]
+    return warnings
+
+
+async def _apply(context: Context, schedule: Schedule, now: datetime) -> None:
+    """Brings the Temporal Schedule in line, inside the catalogue's transaction: if it fails, nothing is changed."""
+    trigger = desired_trigger(schedule, now)
+    if trigger is None:
+        await remove_trigger(context.temporal, schedule.id)
+    else:
+        await apply_trigger(context.temporal, trigger, context.task_queue)
+
+
+async def set_enabled(context: Context, schedule_id: UUID, *, enabled: bool) -> ScheduleOut:
+    """Enables or disables a schedule."""
+    async with context.catalogue.write() as session:
+        schedule = await find_schedule(session, schedule_id, lock=True)
+        now = utc_now()
+        schedule.is_enabled = enabled
+        schedule.last_updated = now
+        schedule.next_run_time = next_run_time(schedule, now)
+        session.add(schedule)
+        steps = await count_steps(session, [schedule_id])
+        if schedule.trigger_type is TriggerType.CRON:
+            await _apply(context, schedule, now)
+        return _fields(schedule, steps.get(schedule_id, 0))
+
+
+async def delete_schedule(context: Context, schedule_id: UUID) -> None:
+    """Deletes a schedule and its trigger; its executions stay, and a running one runs on."""
+    async with context.catalogue.write() as session:
+        schedule = await find_schedule(session, schedule_id, lock=True)
+        await replace_steps(session, schedule_id, [])
+        await session.delete(schedule)
+        await session.flush()
+        await remove_trigger(context.temporal, schedule_id)
+
+
+async def show_schedule(context: Context, schedule_id: UUID) -> ScheduleDetailOut:
+    """Returns a schedule with its steps."""
+    async with context.catalogue.read() as session:
+        schedule = await find_schedule(session, schedule_id)
+        steps = await get_steps(session, schedule_id)
+        warnings = await _step_warnings(session, steps)
+    if schedule.trigger_type is TriggerType.CRON:
+        warnings = list(Timetable.parse(timetable_fields(schedule)).warnings) + warnings
+    return ScheduleDetailOut(
+        **_fields(schedule, len(steps), warnings=warnings).model_dump(),
+        steps=[show_step(step, context.box) for step in steps],
+    )
+
+
+async def show_schedules(
+    context: Context,
+    *,
+    search: str | None,
+    sort_by: str | None,
+    descending: bool,
+    page: int,
+    page_size: int,
+) -> Page[ScheduleOut]:
+    """Returns one page of the schedules, each with its latest execution."""
+    async with context.catalogue.read() as session:
+        schedules, total = await list_schedules(
+            session,
+            search=search,
+            sort_by=sort_by,
+            descending=descending,
+            offset=(page - 1) * page_size,
+            limit=page_size,
+        )
+        steps = await count_steps(session, [schedule.id for schedule in schedules])
+        latest = await get_executions(
+            session,
+            [schedule.last_execution_id for schedule in schedules if schedule.last_execution_id],
+        )
+    items = [
+        _fields(schedule, steps.get(schedule.id, 0), latest.get(schedule.last_execution_id or schedule.id))
+        for schedule in schedules
+    ]
+    return Page[ScheduleOut].of(items, total, page, page_size)
+
+
+def _fields(
+    schedule: Schedule,
+    step_count: int,
+    latest: Execution | None = None,
+    warnings: Sequence[str] = (),
+) -> ScheduleOut:
+    return ScheduleOut(
+        **schedule.model_dump(include=set(ScheduleOut.model_fields) - {"last_execution_id"}),
+        step_count=step_count,
+        last_execution_id=latest.id if latest else None,
+        last_execution_status=latest.status if latest else None,
+        last_execution_current_step_index=latest.current_group if latest else None,
+        last_execution_total_steps=latest.total_groups if latest else None,
+        last_execution_completed_at=latest.completed_at if latest else None,
+        last_execution_error_message=latest.error_message if latest else None,
+        warnings=list(warnings),
+    )

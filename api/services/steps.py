@@ -1,0 +1,128 @@
+"""Steps of a schedule: checked by their step type, secrets sealed on the way in and masked on the way out."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+from uuid import UUID, uuid4
+
+from pydantic import ValidationError
+
+from activities.support.registry import step_types
+from activities.support.step_type import StepType
+from api.errors import ValidationFailed, field_messages, field_name
+from api.models.schedules import StepIn, StepOut
+from catalogue.schedules import ScheduleStep
+from runtime.secrets import MASK, SecretBox, mask_fields, open_fields, seal_fields, secret_fields
+
+_NO_ID = UUID(int=0)
+
+
+def read_steps(
+    steps: Sequence[StepIn],
+    schedule_id: UUID,
+    stored: Mapping[UUID, ScheduleStep],
+    box: SecretBox,
+) -> list[ScheduleStep]:
+    """Returns the rows of the steps that a request holds.
+
+    A step whose id is stored keeps what the request leaves out; any other is new.
+
+    Raises:
+        ValidationFailed: A step is not valid; every message names its field.
+    """
+    problems: dict[str, list[str]] = {}
+    rows: list[ScheduleStep] = []
+    seen: set[UUID] = set()
+    for position, step in enumerate(steps):
+        place = ("steps", position)
+        if step.id is not None and step.id in seen:
+            problems[field_name([*place, "id"])] = [f"The step id {step.id} is there twice."]
+        if step.id is not None and step.id != _NO_ID:
+            seen.add(step.id)
+        try:
+            rows.append(_read_step(step, place, schedule_id, position, stored.get(step.id or _NO_ID), box))
+        except ValidationFailed as failed:
+            problems.update({name: list(messages) for name, messages in (failed.fields or {}).items()})
+    if problems:
+        raise ValidationFailed.of_fields(problems)
+    return rows
+
+
+def _read_step(
+    step: StepIn,
+    place: tuple[str, int],
+    schedule_id: UUID,
+    position: int,
+    stored: ScheduleStep | None,
+    box: SecretBox,
+) -> ScheduleStep:
+    given = step.model_fields_set
+    step_type = _step_type(stored.step_type if stored and "step_type" not in given else step.step_type, place)
+    row = ScheduleStep(
+        id=stored.id if stored else (step.id if step.id and step.id != _NO_ID else uuid4()),
+        schedule_id=schedule_id,
+        position=position,
+        step_type=step_type.name,
+        config=_config(step, place, step_type, stored, box),
+    )
+    for name in ("step_index", "name", "execution_mode", "continue_on_failure", "timeout_seconds"):
+        setattr(row, name, getattr(stored if stored and name not in given else step, name))
+    row.max_attempts = stored.max_attempts if stored and "max_attempts" not in given else step.max_attempts or 1
+    return row
+
+
+def _step_type(name: str, place: tuple[str, int]) -> StepType[Any]:
+    by_name = {known.lower(): step_type for known, step_type in step_types().items()}
+    step_type = by_name.get(name.strip().lower())
+    if step_type is None:
+        message = f"Unknown step type: {name}. Known are {', '.join(step_types())}."
+        raise ValidationFailed.of_fields({field_name([*place, "stepType"]): [message]})
+    return step_type
+
+
+def _config(
+    step: StepIn,
+    place: tuple[str, int],
+    step_type: StepType[Any],
+    stored: ScheduleStep | None,
+    box: SecretBox,
+) -> dict[str, Any]:
+    """Returns the step type's own fields, checked, secrets sealed."""
+    model = step_type.config_model
+    kept = open_fields(model, stored.config, box) if stored and stored.step_type == step_type.name else {}
+    given = {name: getattr(step, name) for name in model.model_fields if name in step.model_fields_set}
+    problems: dict[str, list[str]] = {}
+    for name, marker in secret_fields(model).items():
+        if name not in given or not isinstance(given[name], str):
+            continue
+        if name in kept and given[name] == marker.mask(kept[name]):
+            given[name] = kept[name]
+        elif MASK in given[name]:
+            message = "The field holds a masked secret that stands for nothing stored: write the secret out."
+            problems[field_name([*place, name])] = [message]
+    values = {name: value for name, value in (kept | given).items() if not _is_missing(value)}
+    try:
+        config = model.model_validate(values)
+    except ValidationError as error:
+        for item in error.errors():
+            name = str(item["loc"][0])
+            if item["type"] == "missing":
+                field = next(f for n, f in model.model_fields.items() if name in {n, f.alias})
+                problems[field_name([*place, name])] = [f"{field.title or name} is required for {step_type.name} steps"]
+            else:
+                problems |= field_messages([item], place)
+    if problems:
+        raise ValidationFailed.of_fields(problems)
+    return seal_fields(model, config.model_dump(mode="json", exclude_none=True), box)
+
+
+def _is_missing(value: object) -> bool:
+    return value is None or (isinstance(value, str) and not value.strip())
+
+
+def show_step(step: ScheduleStep, box: SecretBox) -> StepOut:
+    """Returns a step as the API shows it: every documented field, secrets masked."""
+    step_type = step_types().get(step.step_type)
+    config = mask_fields(step_type.config_model, step.config, box) if step_type else {}
+    own = {name: getattr(step, name) for name in StepOut.model_fields if hasattr(step, name)}
+    unset = dict.fromkeys(StepOut.model_fields)
+    return StepOut.model_validate(unset | config | own)

@@ -1,0 +1,104 @@
+"""Connected systems and their run profiles: what a RunProfile step runs."""
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Column, ForeignKey, Integer, UniqueConstraint
+from sqlmodel import Field, SQLModel, col, func, select
+from sqlmodel.ext.asyncio.session import AsyncSession
+
+from catalogue.columns import UtcDateTime, json_column, utc_now
+from catalogue.schedules import Schedule, ScheduleStep
+
+
+class ConnectedSystem(SQLModel, table=True):
+    """A system that run profiles work on, and the connector that drives it."""
+
+    __tablename__ = "connected_system"
+    __table_args__ = {"sqlite_autoincrement": True}
+
+    id: int | None = Field(default=None, primary_key=True)
+    """Counted from 1; never given twice."""
+    name: str = Field(max_length=200, unique=True)
+    description: str | None = Field(default=None, max_length=1000)
+    connector_name: str = Field(max_length=100)
+    settings: dict[str, Any] = Field(default_factory=dict, sa_column=Column(json_column(), nullable=False))
+    """The connector's own fields, by attribute name, secrets sealed."""
+    created: datetime = Field(default_factory=utc_now, sa_type=UtcDateTime)
+
+
+class RunProfile(SQLModel, table=True):
+    """One kind of run of a connected system."""
+
+    __tablename__ = "run_profile"
+    __table_args__ = (UniqueConstraint("connected_system_id", "name"), {"sqlite_autoincrement": True})
+
+    id: int | None = Field(default=None, primary_key=True)
+    connected_system_id: int = Field(
+        sa_column=Column(Integer, ForeignKey("connected_system.id", ondelete="CASCADE"), nullable=False, index=True),
+    )
+    name: str = Field(max_length=200)
+    run_type: str = Field(max_length=32)
+    settings: dict[str, Any] = Field(default_factory=dict, sa_column=Column(json_column(), nullable=False))
+    created: datetime = Field(default_factory=utc_now, sa_type=UtcDateTime)
+
+
+async def list_connected_systems(
+    session: AsyncSession,
+    *,
+    offset: int,
+    limit: int,
+) -> tuple[Sequence[ConnectedSystem], int]:
+    """Returns one page of the connected systems by id, and how many there are."""
+    total = (await session.exec(select(func.count()).select_from(ConnectedSystem))).one()
+    page = select(ConnectedSystem).order_by(col(ConnectedSystem.id)).offset(offset).limit(limit)
+    return (await session.exec(page)).all(), total
+
+
+async def list_run_profiles(session: AsyncSession, system_id: int) -> Sequence[RunProfile]:
+    """Returns the run profiles of a connected system, by id."""
+    query = select(RunProfile).where(RunProfile.connected_system_id == system_id).order_by(col(RunProfile.id))
+    return (await session.exec(query)).all()
+
+
+async def get_run_profile(session: AsyncSession, system_id: int, profile_id: int) -> RunProfile | None:
+    """Returns a run profile, where it is one of that connected system."""
+    profile = await session.get(RunProfile, profile_id)
+    return profile if profile is not None and profile.connected_system_id == system_id else None
+
+
+class CatalogueLookup:
+    """What a step may look up when its snapshot is taken (`activities.support.step_type.Lookup`)."""
+
+    def __init__(self, session: AsyncSession) -> None:
+        """Looks up in the transaction of the snapshot."""
+        self._session = session
+
+    async def connected_system(self, system_id: int) -> dict[str, Any] | None:
+        """Returns `name`, `connector_name` and sealed `settings` of a connected system, or None."""
+        system = await self._session.get(ConnectedSystem, system_id)
+        if system is None:
+            return None
+        return {"name": system.name, "connector_name": system.connector_name, "settings": system.settings}
+
+    async def run_profile(self, system_id: int, profile_id: int) -> dict[str, Any] | None:
+        """Returns `name`, `run_type` and sealed `settings` of a run profile of that system, or None."""
+        profile = await get_run_profile(self._session, system_id, profile_id)
+        if profile is None:
+            return None
+        return {"name": profile.name, "run_type": profile.run_type, "settings": profile.settings}
+
+
+async def schedules_using(session: AsyncSession, system_id: int, profile_id: int | None = None) -> list[str]:
+    """Returns the names of the schedules with a step that runs a profile of this system (or this profile), sorted."""
+    query = (
+        select(Schedule.name)
+        .join(ScheduleStep, col(ScheduleStep.schedule_id) == col(Schedule.id))
+        .where(col(ScheduleStep.config)["connected_system_id"].as_integer() == system_id)
+        .distinct()
+        .order_by(col(Schedule.name))
+    )
+    if profile_id is not None:
+        query = query.where(col(ScheduleStep.config)["run_profile_id"].as_integer() == profile_id)
+    return list((await session.exec(query)).all())

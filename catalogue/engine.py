@@ -1,0 +1,117 @@
+"""Connections to the catalogue's database, SQLite or PostgreSQL, and its transactions."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any, Final
+
+from sqlalchemy import Connection, event, make_url, text
+from sqlalchemy.engine import URL
+from sqlalchemy.engine.interfaces import DBAPIConnection
+from sqlalchemy.exc import ArgumentError
+from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
+from sqlalchemy.pool import ConnectionPoolEntry
+from sqlmodel.ext.asyncio.session import AsyncSession
+
+_ASYNC_DRIVERS: Final = {"sqlite": "sqlite+aiosqlite", "postgresql": "postgresql+psycopg"}
+_SYNC_DRIVERS: Final = {"sqlite": "sqlite", "postgresql": "postgresql+psycopg"}
+
+# A writer waits this long for another writer before it fails. Writes are short: one that waits longer is in trouble.
+_SQLITE_BUSY_SECONDS: Final = 15
+
+
+class DatabaseUrlError(ValueError):
+    """The catalogue's URL cannot be used; the message is one line."""
+
+
+def _driver_url(url: str, drivers: dict[str, str]) -> URL:
+    try:
+        parsed = make_url(url)
+    except ArgumentError:
+        raise DatabaseUrlError(
+            "ROTA_DATABASE_URL: not a database URL; write sqlite:///path/rota.db or postgresql://user@host/database",
+        ) from None
+    backend = parsed.get_backend_name()
+    if backend not in drivers:
+        raise DatabaseUrlError(f"ROTA_DATABASE_URL: {backend} is not supported; use sqlite or postgresql")
+    return parsed.set(drivername=drivers[backend])
+
+
+def sync_url(url: str) -> URL:
+    """Returns the URL with the driver that migrations use.
+
+    Raises:
+        DatabaseUrlError: It is no URL of SQLite or PostgreSQL.
+    """
+    return _driver_url(url, _SYNC_DRIVERS)
+
+
+def configure_sqlite(connection: DBAPIConnection, _record: ConnectionPoolEntry | None = None) -> None:
+    """Sets what every connection to a SQLite catalogue needs.
+
+    WAL lets readers go on beside a writer. With synchronous=NORMAL a power cut may lose the last commits, never the
+    database's integrity (SQLite's documentation of PRAGMA synchronous).
+    """
+    cursor = connection.cursor()
+    for pragma in (
+        f"busy_timeout={_SQLITE_BUSY_SECONDS * 1000}",
+        "journal_mode=WAL",
+        "synchronous=NORMAL",
+        "foreign_keys=ON",
+    ):
+        cursor.execute(f"PRAGMA {pragma}")
+    cursor.close()
+
+
+def _use_explicit_transactions(connection: Any, record: ConnectionPoolEntry) -> None:
+    connection.isolation_level = None
+    configure_sqlite(connection, record)
+
+
+def _begin(connection: Connection) -> None:
+    # A transaction that reads first and writes later cannot wait for another writer in WAL mode, it fails at once:
+    # one that will write says so at its start.
+    writes = connection.get_execution_options().get("rota_writes", False)
+    connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
+
+
+class Catalogue:
+    """The catalogue's database: one for each process."""
+
+    def __init__(self, url: str) -> None:
+        """Takes the URL of a SQLite file or a PostgreSQL database; connects at the first transaction.
+
+        Raises:
+            DatabaseUrlError: It is no URL of SQLite or PostgreSQL.
+        """
+        parsed = _driver_url(url, _ASYNC_DRIVERS)
+        self.is_sqlite = parsed.get_backend_name() == "sqlite"
+        self._engine: AsyncEngine = create_async_engine(parsed, pool_pre_ping=not self.is_sqlite)
+        if self.is_sqlite:
+            event.listen(self._engine.sync_engine, "connect", _use_explicit_transactions)
+            event.listen(self._engine.sync_engine, "begin", _begin)
+        self._writer = self._engine.execution_options(rota_writes=True)
+
+    @asynccontextmanager
+    async def read(self) -> AsyncIterator[AsyncSession]:
+        """A session that only reads."""
+        async with AsyncSession(self._engine, expire_on_commit=False) as session:
+            yield session
+
+    @asynccontextmanager
+    async def write(self) -> AsyncIterator[AsyncSession]:
+        """A session whose changes are committed together at its end, or none of them where an exception leaves it."""
+        async with AsyncSession(self._writer, expire_on_commit=False) as session, session.begin():
+            yield session
+
+    async def ping(self) -> None:
+        """Asks the database for an answer.
+
+        Raises:
+            sqlalchemy.exc.SQLAlchemyError: It gave none.
+        """
+        async with self.read() as session:
+            await session.exec(text("SELECT 1"))  # type: ignore[call-overload]
+
+    async def close(self) -> None:
+        """Closes every connection."""
+        await self._engine.dispose()

@@ -1,0 +1,407 @@
+"""Executions and the records of their steps: the snapshot that runs, and how it went."""
+
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+from typing import Any, Final
+from uuid import UUID, uuid4
+
+from sqlalchemy import Column, ColumnElement, ForeignKey, Index, Text, Uuid, case, insert
+from sqlmodel import Field, SQLModel, col, func, select, update
+from sqlmodel.ext.asyncio.session import AsyncSession
+
+from catalogue.columns import UtcDateTime, enum_column, json_column, utc_now
+from catalogue.plan import step_groups
+from catalogue.schedules import ExecutionMode, Schedule, ScheduleStep, get_steps
+from contracts.execution import (
+    ACTIVE_STATUSES,
+    ExecutionStatus,
+    FinishedStep,
+    StepProgress,
+    StepSpec,
+    StepStatus,
+    TriggerType,
+)
+
+_SLICE_STEPS: Final = 200
+_SLICE_BYTES: Final = 256 * 1024
+"""A slice of the plan travels through Temporal's history: well under the 2 MB that one payload may have."""
+
+_INSERT_CHUNK: Final = 500
+
+
+class InitiatorType(StrEnum):
+    """Who started an execution."""
+
+    API_KEY = "ApiKey"
+    SYSTEM = "System"
+
+
+class Execution(SQLModel, table=True):
+    """One execution of a schedule. It outlives the schedule and Temporal's retention."""
+
+    __tablename__ = "execution"
+    __table_args__ = (
+        Index("ix_execution_schedule_queued", "schedule_id", "queued_at"),
+        Index("ix_execution_queued", "queued_at", "id"),
+        Index("ix_execution_status", "status", "queued_at"),
+    )
+
+    id: UUID = Field(default_factory=uuid4, primary_key=True)
+    schedule_id: UUID
+    """No foreign key: history stays when the schedule is deleted."""
+    schedule_name: str = Field(max_length=200)
+    status: ExecutionStatus = Field(default=ExecutionStatus.QUEUED, sa_type=enum_column(ExecutionStatus))  # type: ignore[call-overload]
+    trigger_type: TriggerType = Field(sa_type=enum_column(TriggerType))  # type: ignore[call-overload]
+    current_group: int = 0
+    """Ordinal of the step group that was begun last, from 0."""
+    total_groups: int
+    total_steps: int
+    queued_at: datetime = Field(default_factory=utc_now, sa_type=UtcDateTime)
+    started_at: datetime | None = Field(default=None, sa_type=UtcDateTime)
+    completed_at: datetime | None = Field(default=None, sa_type=UtcDateTime)
+    initiated_by_type: InitiatorType = Field(sa_type=enum_column(InitiatorType))  # type: ignore[call-overload]
+    initiated_by_id: str | None = Field(default=None, max_length=64)
+    initiated_by_name: str | None = Field(default=None, max_length=200)
+    error_message: str | None = Field(default=None, sa_column=Column(Text))
+    workflow_id: str = Field(max_length=400)
+
+
+class StepRecord(SQLModel, table=True):
+    """One step of an execution: its part of the snapshot, and how it went."""
+
+    __tablename__ = "step_record"
+    __table_args__ = (Index("ix_step_record_plan", "execution_id", "position", unique=True),)
+
+    id: UUID = Field(default_factory=uuid4, primary_key=True)
+    execution_id: UUID = Field(
+        sa_column=Column(Uuid, ForeignKey("execution.id", ondelete="CASCADE"), nullable=False),
+    )
+    position: int
+    """Place in the plan, from 0."""
+    group: int = Field(sa_column_kwargs={"name": "step_group"})
+    """Ordinal of the step group, from 0."""
+    step_index: int
+    name: str | None = Field(default=None, max_length=200)
+    display_name: str = Field(max_length=500)
+    execution_mode: ExecutionMode = Field(sa_type=enum_column(ExecutionMode))  # type: ignore[call-overload]
+    step_type: str = Field(max_length=100)
+    continue_on_failure: bool = False
+    timeout_seconds: int | None = None
+    max_attempts: int = 1
+    config: dict[str, Any] = Field(default_factory=dict, sa_column=Column(json_column(), nullable=False))
+    resolved: dict[str, Any] = Field(default_factory=dict, sa_column=Column(json_column(), nullable=False))
+
+    status: StepStatus = Field(default=StepStatus.WAITING, sa_type=enum_column(StepStatus))  # type: ignore[call-overload]
+    started_at: datetime | None = Field(default=None, sa_type=UtcDateTime)
+    completed_at: datetime | None = Field(default=None, sa_type=UtcDateTime)
+    error_message: str | None = Field(default=None, sa_column=Column(Text))
+    exit_code: int | None = None
+    attempts: int = 0
+    host: str | None = Field(default=None, max_length=255)
+    processes_ended: int = 0
+    output_tail: str = Field(default="", sa_column=Column(Text, nullable=False))
+    progress: dict[str, Any] | None = Field(default=None, sa_column=Column(json_column()))
+    activity_id: str | None = Field(default=None, max_length=64)
+    activity_status: str | None = Field(default=None, max_length=64)
+
+
+@dataclass(frozen=True)
+class PreparedStep:
+    """What a step's type adds to its snapshot."""
+
+    display_name: str | None
+    timeout_seconds: int | None
+    resolved: Mapping[str, Any]
+
+
+PrepareStep = Callable[[ScheduleStep], Awaitable[PreparedStep]]
+"""Asks the step's type what its snapshot needs."""
+
+
+@dataclass(frozen=True)
+class Initiator:
+    """Who or what started an execution."""
+
+    type: InitiatorType
+    id: str | None
+    name: str
+
+
+async def open_execution(
+    session: AsyncSession,
+    schedule: Schedule,
+    *,
+    execution_id: UUID,
+    trigger: TriggerType,
+    initiator: Initiator,
+    workflow_id: str,
+    prepare: PrepareStep,
+) -> Execution:
+    """Writes the record of a new execution (`Queued`) with the snapshot of the schedule's steps."""
+    groups = step_groups(await get_steps(session, schedule.id))
+    rows = []
+    for group, steps in enumerate(groups):
+        for step in steps:
+            prepared = await prepare(step)
+            rows.append(
+                StepRecord(
+                    execution_id=execution_id,
+                    position=len(rows),
+                    group=group,
+                    step_index=step.step_index,
+                    name=step.name,
+                    display_name=(step.name or prepared.display_name or f"Step {group + 1}")[:500],
+                    execution_mode=step.execution_mode,
+                    step_type=step.step_type,
+                    continue_on_failure=step.continue_on_failure,
+                    timeout_seconds=prepared.timeout_seconds,
+                    max_attempts=step.max_attempts,
+                    config=step.config,
+                    resolved=dict(prepared.resolved),
+                ).model_dump(),
+            )
+    execution = Execution(
+        id=execution_id,
+        schedule_id=schedule.id,
+        schedule_name=schedule.name,
+        trigger_type=trigger,
+        total_groups=len(groups),
+        total_steps=len(rows),
+        initiated_by_type=initiator.type,
+        initiated_by_id=initiator.id,
+        initiated_by_name=initiator.name,
+        workflow_id=workflow_id,
+    )
+    session.add(execution)
+    schedule.last_run_time = execution.queued_at
+    schedule.last_execution_id = execution.id
+    session.add(schedule)
+    await session.flush()
+    for start in range(0, len(rows), _INSERT_CHUNK):
+        await session.exec(insert(StepRecord).values(rows[start : start + _INSERT_CHUNK]))
+    return execution
+
+
+async def forget_execution(session: AsyncSession, execution_id: UUID) -> None:
+    """Takes back a record whose workflow could not be started: a refused run leaves no execution."""
+    execution = await session.get_one(Execution, execution_id)
+    await session.delete(execution)
+    await session.flush()
+    schedule = await session.get(Schedule, execution.schedule_id)
+    if schedule is not None and schedule.last_execution_id == execution_id:
+        before = (
+            select(Execution)
+            .where(Execution.schedule_id == execution.schedule_id)
+            .order_by(col(Execution.queued_at).desc())
+            .limit(1)
+        )
+        latest = (await session.exec(before)).first()
+        schedule.last_run_time = latest.queued_at if latest else None
+        schedule.last_execution_id = latest.id if latest else None
+        session.add(schedule)
+
+
+async def get_execution(session: AsyncSession, execution_id: UUID) -> Execution | None:
+    """Returns an execution."""
+    return await session.get(Execution, execution_id)
+
+
+async def get_step_records(session: AsyncSession, execution_id: UUID) -> Sequence[StepRecord]:
+    """Returns the records of an execution's steps, in the order of the plan."""
+    query = select(StepRecord).where(StepRecord.execution_id == execution_id).order_by(col(StepRecord.position))
+    return (await session.exec(query)).all()
+
+
+async def has_active_execution(session: AsyncSession, schedule_id: UUID) -> bool:
+    """Whether an execution of the schedule, however triggered, has not ended."""
+    query = (
+        select(Execution.id)
+        .where(Execution.schedule_id == schedule_id, col(Execution.status).in_(ACTIVE_STATUSES))
+        .limit(1)
+    )
+    return (await session.exec(query)).first() is not None
+
+
+async def read_plan(session: AsyncSession, execution_id: UUID, position: int) -> list[StepSpec]:
+    """Returns the next slice of an execution's plan: some hundred steps, fewer where they are large, at least one."""
+    query = (
+        select(StepRecord)
+        .where(StepRecord.execution_id == execution_id, StepRecord.position >= position)
+        .order_by(col(StepRecord.position))
+        .limit(_SLICE_STEPS)
+    )
+    plan: list[StepSpec] = []
+    size = 0
+    for record in (await session.exec(query)).all():
+        spec = StepSpec(
+            step_id=record.id,
+            position=record.position,
+            group=record.group,
+            name=record.display_name,
+            step_type=record.step_type,
+            continue_on_failure=record.continue_on_failure,
+            timeout_seconds=record.timeout_seconds,
+            max_attempts=record.max_attempts,
+            config=record.config,
+            resolved=record.resolved,
+        )
+        size += len(spec.model_dump_json())
+        if plan and size > _SLICE_BYTES:
+            break
+        plan.append(spec)
+    return plan
+
+
+async def begin_execution(session: AsyncSession, execution_id: UUID) -> bool:
+    """Marks an execution as running; False where its record is closed already, or gone."""
+    query = (
+        update(Execution)
+        .where(col(Execution.id) == execution_id, col(Execution.status).in_(ACTIVE_STATUSES))
+        .values(
+            status=ExecutionStatus.IN_PROGRESS,
+            started_at=func.coalesce(col(Execution.started_at), utc_now()),
+        )
+    )
+    return (await session.exec(query)).rowcount == 1
+
+
+async def begin_steps(session: AsyncSession, execution_id: UUID, step_ids: Sequence[UUID], group: int) -> None:
+    """Marks steps as handed to workers, and their group as the current one."""
+    waiting = update(StepRecord).where(
+        col(StepRecord.id).in_(step_ids),
+        col(StepRecord.status).in_([StepStatus.WAITING, StepStatus.PENDING]),
+    )
+    await session.exec(waiting.values(status=StepStatus.PROCESSING))
+    await session.exec(update(Execution).where(col(Execution.id) == execution_id).values(current_group=group))
+
+
+async def finish_steps(session: AsyncSession, finished: Sequence[FinishedStep]) -> None:
+    """Writes how steps ended."""
+    for step in finished:
+        outcome = step.outcome
+        values = {
+            "status": outcome.status,
+            "started_at": outcome.started_at,
+            "completed_at": outcome.completed_at or utc_now(),
+            "error_message": outcome.message,
+            "exit_code": outcome.exit_code,
+            "attempts": outcome.attempts,
+            "host": outcome.host,
+            "processes_ended": outcome.processes_ended,
+            "output_tail": outcome.output_tail,
+            "progress": _progress(outcome.progress),
+            "activity_id": outcome.activity_id,
+            "activity_status": outcome.activity_status,
+        }
+        await session.exec(update(StepRecord).where(col(StepRecord.id) == step.step_id).values(**values))
+
+
+def _progress(progress: StepProgress | None) -> dict[str, Any] | None:
+    return progress.model_dump() if progress else None
+
+
+async def close_execution(
+    session: AsyncSession,
+    execution_id: UUID,
+    status: ExecutionStatus,
+    message: str | None,
+    *,
+    unreached_message: str | None = None,
+    only_from: frozenset[ExecutionStatus] = ACTIVE_STATUSES,
+) -> bool:
+    """Closes an execution's record; steps that have not ended become Cancelled.
+
+    Args:
+        session: A session that writes.
+        execution_id: The execution.
+        status: Its terminal status.
+        message: Its error message.
+        unreached_message: Why its unfinished steps ended.
+        only_from: Statuses from which it may be closed.
+
+    Returns:
+        Whether it was this call that closed it.
+    """
+    now = utc_now()
+    query = (
+        update(Execution)
+        .where(col(Execution.id) == execution_id, col(Execution.status).in_(only_from))
+        .values(status=status, error_message=message, completed_at=now)
+    )
+    if (await session.exec(query)).rowcount != 1:
+        return False
+    unfinished = [StepStatus.PENDING, StepStatus.WAITING, StepStatus.QUEUED, StepStatus.PROCESSING]
+    rest = (
+        update(StepRecord)
+        .where(col(StepRecord.execution_id) == execution_id, col(StepRecord.status).in_(unfinished))
+        .values(
+            status=StepStatus.CANCELLED,
+            completed_at=now,
+            error_message=case(
+                (col(StepRecord.error_message).is_(None), unreached_message),
+                else_=col(StepRecord.error_message),
+            ),
+        )
+    )
+    await session.exec(rest)
+    return True
+
+
+_SORT_COLUMNS: Final = {
+    "status": Execution.status,
+    "startedat": Execution.started_at,
+    "started": Execution.started_at,
+    "completedat": Execution.completed_at,
+    "completed": Execution.completed_at,
+}
+
+
+async def list_executions(
+    session: AsyncSession,
+    *,
+    schedule_id: UUID | None,
+    statuses: Sequence[ExecutionStatus],
+    sort_by: str | None,
+    descending: bool,
+    offset: int,
+    limit: int,
+) -> tuple[Sequence[Execution], int]:
+    """Returns one page of the executions, and how many match.
+
+    Args:
+        session: A session that reads.
+        schedule_id: Only those of one schedule.
+        statuses: Only those in one of these statuses; empty for all.
+        sort_by: A field's name in any letter case; what is unknown sorts by `queued_at`. Ties go by id.
+        descending: Largest first.
+        offset: Rows to leave out.
+        limit: Rows to return at most.
+    """
+    where: list[ColumnElement[bool]] = []
+    if schedule_id is not None:
+        where.append(col(Execution.schedule_id) == schedule_id)
+    if statuses:
+        where.append(col(Execution.status).in_(statuses))
+    total = (await session.exec(select(func.count()).select_from(Execution).where(*where))).one()
+    column = col(_SORT_COLUMNS.get((sort_by or "").lower(), Execution.queued_at))
+    order = column.desc() if descending else column.asc()
+    query = select(Execution).where(*where).order_by(order.nulls_last(), col(Execution.id)).offset(offset).limit(limit)
+    return (await session.exec(query)).all(), total
+
+
+async def list_active_executions(session: AsyncSession) -> Sequence[Execution]:
+    """Returns every execution that has not ended, oldest first."""
+    query = (
+        select(Execution)
+        .where(col(Execution.status).in_(ACTIVE_STATUSES))
+        .order_by(col(Execution.queued_at), col(Execution.id))
+    )
+    return (await session.exec(query)).all()
+
+
+async def get_executions(session: AsyncSession, execution_ids: Sequence[UUID]) -> dict[UUID, Execution]:
+    """Returns those of these executions that exist, by id."""
+    query = select(Execution).where(col(Execution.id).in_(execution_ids))
+    return {execution.id: execution for execution in (await session.exec(query)).all()}

@@ -1,0 +1,173 @@
+"""Schedules and their steps, as users define them."""
+
+from collections.abc import Sequence
+from datetime import datetime
+from enum import StrEnum
+from typing import Any, Final
+from uuid import UUID, uuid4
+
+from sqlalchemy import Column, ColumnElement, ForeignKey, Uuid, or_
+from sqlmodel import Field, SQLModel, col, delete, func, select
+from sqlmodel.ext.asyncio.session import AsyncSession
+
+from catalogue.columns import UtcDateTime, enum_column, json_column, utc_now
+from contracts.execution import OverlapPolicy, TriggerType
+from timetable import IntervalUnit, PatternType
+
+DEFAULT_CATCH_UP_SECONDS: Final = 3600
+
+
+class ExecutionMode(StrEnum):
+    """How a step stands to the one before it."""
+
+    SEQUENTIAL = "Sequential"
+    PARALLEL_WITH_PREVIOUS = "ParallelWithPrevious"
+
+
+class Schedule(SQLModel, table=True):
+    """A schedule: what triggers it, and how it stands. Its steps are rows of their own."""
+
+    __tablename__ = "schedule"
+
+    id: UUID = Field(default_factory=uuid4, primary_key=True)
+    name: str = Field(max_length=200, unique=True)
+    description: str | None = Field(default=None, max_length=1000)
+    trigger_type: TriggerType = Field(default=TriggerType.MANUAL, sa_type=enum_column(TriggerType))  # type: ignore[call-overload]
+    pattern_type: PatternType = Field(default=PatternType.SPECIFIC_TIMES, sa_type=enum_column(PatternType))  # type: ignore[call-overload]
+    cron_expression: str | None = Field(default=None, max_length=2000)
+    days_of_week: str | None = Field(default=None, max_length=50)
+    run_times: str | None = Field(default=None, max_length=200)
+    interval_value: int | None = None
+    interval_unit: IntervalUnit | None = Field(default=None, sa_type=enum_column(IntervalUnit))  # type: ignore[call-overload]
+    interval_window_start: str | None = Field(default=None, max_length=10)
+    interval_window_end: str | None = Field(default=None, max_length=10)
+    time_zone: str = Field(default="UTC", max_length=64)
+    overlap_policy: OverlapPolicy = Field(default=OverlapPolicy.SKIP, sa_type=enum_column(OverlapPolicy))  # type: ignore[call-overload]
+    catch_up_window_seconds: int = DEFAULT_CATCH_UP_SECONDS
+    is_enabled: bool = False
+    created: datetime = Field(default_factory=utc_now, sa_type=UtcDateTime)
+    last_updated: datetime | None = Field(default=None, sa_type=UtcDateTime)
+
+    last_run_time: datetime | None = Field(default=None, sa_type=UtcDateTime, index=True)
+    """The last start, however triggered."""
+    next_run_time: datetime | None = Field(default=None, sa_type=UtcDateTime, index=True)
+    """When Temporal fires next; None when disabled or manual."""
+    last_skipped_time: datetime | None = Field(default=None, sa_type=UtcDateTime)
+    skipped_count: int = 0
+    """Cron fires that the overlap policy dropped."""
+    last_execution_id: UUID | None = None
+
+
+class ScheduleStep(SQLModel, table=True):
+    """One step of a schedule."""
+
+    __tablename__ = "schedule_step"
+
+    id: UUID = Field(default_factory=uuid4, primary_key=True)
+    schedule_id: UUID = Field(
+        sa_column=Column(Uuid, ForeignKey("schedule.id", ondelete="CASCADE"), nullable=False, index=True),
+    )
+    position: int
+    """Place in the list that the client sent, from 0."""
+    step_index: int = 0
+    name: str | None = Field(default=None, max_length=200)
+    execution_mode: ExecutionMode = Field(default=ExecutionMode.SEQUENTIAL, sa_type=enum_column(ExecutionMode))  # type: ignore[call-overload]
+    step_type: str = Field(max_length=100)
+    continue_on_failure: bool = False
+    timeout_seconds: int | None = None
+    max_attempts: int = 1
+    config: dict[str, Any] = Field(default_factory=dict, sa_column=Column(json_column(), nullable=False))
+    """The step type's own fields, by attribute name, secrets sealed."""
+
+
+async def get_schedule(session: AsyncSession, schedule_id: UUID, *, lock: bool = False) -> Schedule | None:
+    """Returns a schedule; `lock` keeps other writers waiting until the transaction ends."""
+    return await session.get(Schedule, schedule_id, with_for_update=lock or None)
+
+
+async def find_schedule_by_name(session: AsyncSession, name: str) -> Schedule | None:
+    """Returns the schedule with exactly this name."""
+    return (await session.exec(select(Schedule).where(Schedule.name == name))).one_or_none()
+
+
+async def get_steps(session: AsyncSession, schedule_id: UUID) -> Sequence[ScheduleStep]:
+    """Returns a schedule's steps in the order in which they run."""
+    query = (
+        select(ScheduleStep)
+        .where(ScheduleStep.schedule_id == schedule_id)
+        .order_by(col(ScheduleStep.step_index), col(ScheduleStep.position))
+    )
+    return (await session.exec(query)).all()
+
+
+async def replace_steps(session: AsyncSession, schedule_id: UUID, steps: Sequence[ScheduleStep]) -> None:
+    """Makes these the schedule's steps, whole: what is not among them is deleted, what has a known id is updated."""
+    for step in steps:
+        await session.merge(step)
+    stale = delete(ScheduleStep).where(
+        col(ScheduleStep.schedule_id) == schedule_id,
+        col(ScheduleStep.id).not_in([step.id for step in steps]),
+    )
+    await session.exec(stale)
+
+
+async def count_steps(session: AsyncSession, schedule_ids: Sequence[UUID]) -> dict[UUID, int]:
+    """Returns how many steps each schedule has; one without steps is left out."""
+    query = (
+        select(ScheduleStep.schedule_id, func.count())
+        .where(col(ScheduleStep.schedule_id).in_(schedule_ids))
+        .group_by(col(ScheduleStep.schedule_id))
+    )
+    return dict((await session.exec(query)).all())
+
+
+async def schedule_of_steps(session: AsyncSession, step_ids: Sequence[UUID]) -> dict[UUID, UUID]:
+    """Returns to which schedule each of these steps belongs; an unknown step is left out."""
+    query = select(ScheduleStep.id, ScheduleStep.schedule_id).where(col(ScheduleStep.id).in_(step_ids))
+    return dict((await session.exec(query)).all())
+
+
+_SORT_COLUMNS: Final = {
+    "name": Schedule.name,
+    "isenabled": Schedule.is_enabled,
+    "enabled": Schedule.is_enabled,
+    "status": Schedule.is_enabled,
+    "lastruntime": Schedule.last_run_time,
+    "lastrun": Schedule.last_run_time,
+    "nextruntime": Schedule.next_run_time,
+    "nextrun": Schedule.next_run_time,
+}
+
+
+async def list_schedules(
+    session: AsyncSession,
+    *,
+    search: str | None,
+    sort_by: str | None,
+    descending: bool,
+    offset: int,
+    limit: int,
+) -> tuple[Sequence[Schedule], int]:
+    """Returns one page of the schedules, and how many match.
+
+    Args:
+        session: A session that reads.
+        search: Text that the name or the description contains, in any letter case.
+        sort_by: A field's name in any letter case; what is unknown sorts by creation.
+        descending: Largest first. Schedules without a value stand last either way.
+        offset: Rows to leave out.
+        limit: Rows to return at most.
+    """
+    where: list[ColumnElement[bool]] = []
+    if search:
+        where.append(
+            or_(
+                col(Schedule.name).icontains(search, autoescape=True),
+                col(Schedule.description).icontains(search, autoescape=True),
+            ),
+        )
+    total = (await session.exec(select(func.count()).select_from(Schedule).where(*where))).one()
+    column = col(_SORT_COLUMNS.get((sort_by or "").lower(), Schedule.created))
+    order = column.desc() if descending else column.asc()
+    query = select(Schedule).where(*where).order_by(order.nulls_last(), col(Schedule.id)).offset(offset).limit(limit)
+    return (await session.exec(query)).all(), total

@@ -1,0 +1,43 @@
+"""What triggers a schedule: its timetable, and the Temporal Schedule that it should have."""
+
+from datetime import datetime, timedelta
+
+from catalogue.schedules import Schedule
+from contracts.execution import TriggerType
+from runtime.triggers import Trigger
+from timetable import Timetable, TimetableFields
+
+
+def timetable_fields(schedule: Schedule) -> TimetableFields:
+    """Returns the part of a schedule that says when it runs."""
+    return TimetableFields(
+        pattern_type=schedule.pattern_type,
+        cron_expression=schedule.cron_expression,
+        days_of_week=schedule.days_of_week,
+        run_times=schedule.run_times,
+        interval_value=schedule.interval_value,
+        interval_unit=schedule.interval_unit,
+        interval_window_start=schedule.interval_window_start,
+        interval_window_end=schedule.interval_window_end,
+        time_zone=schedule.time_zone,
+    )
+
+
+def next_run_time(schedule: Schedule, now: datetime) -> datetime | None:
+    """Returns when Temporal fires next; None for a schedule that is disabled or manual."""
+    if schedule.trigger_type is not TriggerType.CRON or not schedule.is_enabled:
+        return None
+    return Timetable.parse(timetable_fields(schedule)).next_time(now)
+
+
+def desired_trigger(schedule: Schedule, now: datetime) -> Trigger | None:
+    """Returns the Temporal Schedule that a schedule should have; None for a manual one."""
+    if schedule.trigger_type is not TriggerType.CRON:
+        return None
+    return Trigger(
+        schedule_id=schedule.id,
+        schedule_name=schedule.name,
+        is_enabled=schedule.is_enabled,
+        calendars=Timetable.parse(timetable_fields(schedule)).calendars(now),
+        catch_up_window=timedelta(seconds=schedule.catch_up_window_seconds),
+    )

@@ -1,0 +1,81 @@
+"""The one way to a Temporal client: API, worker, CLI, tests and the replayer share it."""
+
+import asyncio
+import logging
+
+from temporalio.api.enums.v1 import IndexedValueType
+from temporalio.api.operatorservice.v1 import AddSearchAttributesRequest, ListSearchAttributesRequest
+from temporalio.client import Client
+from temporalio.contrib.pydantic import pydantic_data_converter
+from temporalio.envconfig import ClientConfig
+from temporalio.service import RPCError, RPCStatusCode
+
+from contracts.names import SEARCH_ATTRIBUTES
+
+_logger = logging.getLogger(__name__)
+
+_LONGEST_WAIT_SECONDS = 5.0
+
+DEFAULT_ADDRESS = "localhost:7233"
+
+data_converter = pydantic_data_converter
+
+
+async def connect(*, lazy: bool = False) -> Client:
+    """Returns a client for the server that Temporal's own `TEMPORAL_*` variables and profile name.
+
+    Args:
+        lazy: Connect at the first call, so that a process starts while the server is down.
+
+    Raises:
+        RuntimeError: The server cannot be reached (not when lazy).
+    """
+    config = ClientConfig.load_client_connect_config()
+    config.setdefault("target_host", DEFAULT_ADDRESS)
+    return await Client.connect(**config, data_converter=data_converter, lazy=lazy)
+
+
+async def connect_to(address: str) -> Client:
+    """Returns a client for the server at an address, whatever the environment says.
+
+    Raises:
+        RuntimeError: The server cannot be reached.
+    """
+    return await Client.connect(address, data_converter=data_converter)
+
+
+async def register_search_attributes(client: Client) -> None:
+    """Makes Rota's search attributes known to the namespace; those it has are left alone.
+
+    Temporal Cloud refuses the call for ordinary keys: there an administrator adds them once (docs/deployment.md).
+    """
+    listed = await client.operator_service.list_search_attributes(
+        ListSearchAttributesRequest(namespace=client.namespace),
+    )
+    missing = {
+        name: IndexedValueType.Value(f"INDEXED_VALUE_TYPE_{kind.upper()}")
+        for name, kind in SEARCH_ATTRIBUTES.items()
+        if name not in listed.custom_attributes
+    }
+    if not missing:
+        return
+    try:
+        await client.operator_service.add_search_attributes(
+            AddSearchAttributesRequest(namespace=client.namespace, search_attributes=missing),
+        )
+    except RPCError as error:
+        # Another process was faster.
+        if error.status != RPCStatusCode.ALREADY_EXISTS:
+            raise
+
+
+async def connect_when_up() -> Client:
+    """Returns a client as soon as the server answers; until then it says in the log what it waits for."""
+    delay = 0.2
+    while True:
+        try:
+            return await connect()
+        except RuntimeError as error:
+            _logger.warning("Temporal cannot be reached yet: %s", str(error).splitlines()[0])
+        await asyncio.sleep(delay)
+        delay = min(delay * 2, _LONGEST_WAIT_SECONDS)

@@ -1,0 +1,390 @@
+"""One execution of a schedule: step groups in order, the steps of a group concurrently, the record kept up."""
+
+import asyncio
+from collections import deque
+from collections.abc import Sequence
+from datetime import timedelta
+from typing import Final, TypeVar, cast
+
+from temporalio import workflow
+from temporalio.common import RetryPolicy, SearchAttributeKey
+from temporalio.exceptions import (
+    ActivityError,
+    ApplicationError,
+    FailureError,
+    TimeoutError,  # noqa: A004 - Temporal's own, which says which timeout it was
+    TimeoutType,
+    is_cancelled_exception,
+)
+
+with workflow.unsafe.imports_passed_through():
+    from pydantic import BaseModel
+
+    from contracts.execution import (
+        Carried,
+        CloseRequest,
+        ExecutionRequest,
+        ExecutionResult,
+        ExecutionStatus,
+        FinishedStep,
+        Opened,
+        OpenRequest,
+        PlanSlice,
+        ProgressRequest,
+        StepHeartbeat,
+        StepInput,
+        StepOutcome,
+        StepSpec,
+        StepStatus,
+        StoppingFailure,
+    )
+    from contracts.ids import fired_execution_id
+    from contracts.names import (
+        CLOSE_EXECUTION,
+        EXECUTION_FAILED,
+        OPEN_EXECUTION,
+        RECORD_PROGRESS,
+        SCHEDULE_EXECUTION,
+        SEARCH_EXECUTION_ID,
+        SEARCH_OUTCOME,
+    )
+
+HEARTBEAT_TIMEOUT: Final = timedelta(seconds=20)
+"""A worker that says nothing for so long is lost."""
+
+MAX_STEPS_IN_FLIGHT: Final = 200
+"""Steps of one group handed out at a time. Temporal advises 500 pending activities at most; narrower costs no
+throughput, as one worker runs fewer."""
+
+_READ_AHEAD: Final = MAX_STEPS_IN_FLIGHT
+"""The next slice of the plan is read, with a write that is due anyway, when fewer steps than this are at hand."""
+
+_RECORD_TIMEOUT: Final = timedelta(seconds=20)
+"""Limit of one try to write the record. It is tried until the catalogue is back: nothing may be lost."""
+
+_RECORD_RETRY: Final = RetryPolicy(initial_interval=timedelta(milliseconds=200), maximum_interval=timedelta(seconds=10))
+
+_NO_LIMIT: Final = timedelta(days=3650)
+"""Temporal wants a limit of every activity; a step without one gets this."""
+
+_TIMEOUT_MARGIN: Final = timedelta(minutes=15)
+"""The worker enforces a step's timeout and ends its processes; Temporal's own limit stands this far behind it, for a
+worker that does heartbeat and does nothing else."""
+
+_DETAILS_ROWS: Final = 12
+
+Answer = TypeVar("Answer")
+
+
+@workflow.defn(name=SCHEDULE_EXECUTION)
+class ScheduleExecution:
+    """Runs one execution of a schedule from the snapshot of its steps."""
+
+    @workflow.init
+    def __init__(self, request: ExecutionRequest) -> None:
+        """Takes up where the run before continued as new, or begins."""
+        info = workflow.info()
+        carried = request.carried
+        self._request = request
+        self._execution_id = request.execution_id or fired_execution_id(info.workflow_id, info.first_execution_run_id)
+        self._ahead: deque[StepSpec] = deque()
+        self._position = carried.position if carried else 0
+        self._total_steps = carried.total_steps if carried else 0
+        self._total_groups = carried.total_groups if carried else 0
+        self._group = carried.group if carried else 0
+        self._had_failures = carried.had_failures if carried else False
+        self._stopping: list[StoppingFailure] = list(carried.stopping) if carried else []
+        self._running: dict[asyncio.Task[StepOutcome], StepSpec] = {}
+        self._unrecorded: list[FinishedStep] = []
+        self._shown: deque[tuple[str, StepStatus, str | None]] = deque(maxlen=_DETAILS_ROWS)
+
+    @workflow.run
+    async def run(self, request: ExecutionRequest) -> ExecutionResult:
+        """Opens the record, runs the groups, closes the record."""
+        del request
+        try:
+            opened = await self._open()
+            if opened.decision != "run":
+                return self._not_run(opened)
+            await self._run_groups()
+        except (asyncio.CancelledError, ActivityError) as error:
+            if not is_cancelled_exception(error):
+                raise
+            await self._cancel_running()
+            await self._finish(
+                ExecutionStatus.CANCELLED,
+                "Cancelled by user",
+                "Not started: the execution was cancelled.",
+            )
+            raise
+        return await self._conclude()
+
+    async def _open(self) -> Opened:
+        info = workflow.info()
+        fired = workflow.info().typed_search_attributes.get(_SCHEDULED_START)
+        opened = await self._local(
+            OPEN_EXECUTION,
+            OpenRequest(
+                execution_id=self._execution_id,
+                schedule_id=self._request.schedule_id,
+                trigger=self._request.trigger,
+                workflow_id=info.workflow_id,
+                fire_time=fired,
+                position=self._position,
+            ),
+            Opened,
+        )
+        if self._request.execution_id is None and opened.decision == "run":
+            workflow.upsert_search_attributes([_EXECUTION_ID.value_set(str(self._execution_id))])
+        self._ahead.extend(opened.plan)
+        self._total_steps, self._total_groups = opened.total_steps, opened.total_groups
+        return opened
+
+    def _not_run(self, opened: Opened) -> ExecutionResult:
+        outcome = "Skipped" if opened.decision == "skip" else "Ended"
+        workflow.upsert_search_attributes([_OUTCOME.value_set(outcome)])
+        workflow.set_current_details(opened.message or outcome)
+        return ExecutionResult(execution_id=None, outcome=outcome, message=opened.message)
+
+    async def _run_groups(self) -> None:
+        while self._position < self._total_steps:
+            if self._stopping and self._at_group_end():
+                return
+            await self._run_group()
+
+    async def _run_group(self) -> None:
+        """Runs the steps of the group that comes next, as many at a time as may be in flight."""
+        self._group = self._ahead[0].group
+        while True:
+            full = workflow.info().is_continue_as_new_suggested()
+            starting = [] if full else self._take()
+            if starting or (self._unrecorded and self._running):
+                await self._record(starting)
+            for step in starting:
+                self._running[asyncio.create_task(self._run_step(step))] = step
+            self._show()
+            if not self._running:
+                break
+            await workflow.wait(self._running, return_when=asyncio.FIRST_COMPLETED)
+            self._collect()
+        if full and self._position < self._total_steps and not (self._stopping and self._at_group_end()):
+            await self._continue()
+
+    def _at_group_end(self) -> bool:
+        return not self._ahead or self._ahead[0].group != self._group
+
+    def _take(self) -> list[StepSpec]:
+        """Takes the steps of the current group that may start now."""
+        taken: list[StepSpec] = []
+        while not self._at_group_end() and len(self._running) + len(taken) < MAX_STEPS_IN_FLIGHT:
+            taken.append(self._ahead.popleft())
+        self._position += len(taken)
+        return taken
+
+    async def _record(self, starting: Sequence[StepSpec]) -> None:
+        """Writes in one go what ended and what begins, and reads on in the plan where little of it is left."""
+        read_to = self._position + len(self._ahead)
+        wants_more = len(self._ahead) < _READ_AHEAD and read_to < self._total_steps
+        recorded = len(self._unrecorded)
+        answer = await self._local(
+            RECORD_PROGRESS,
+            ProgressRequest(
+                execution_id=self._execution_id,
+                finished=self._unrecorded,
+                started=[step.step_id for step in starting],
+                current_group=self._group,
+                read_from=read_to if wants_more else None,
+            ),
+            PlanSlice,
+        )
+        del self._unrecorded[:recorded]
+        self._ahead.extend(answer.plan)
+
+    async def _run_step(self, step: StepSpec) -> StepOutcome:
+        """Runs one step to its end; however it ends, that is an outcome and no exception."""
+        limit = _NO_LIMIT if step.timeout_seconds is None else timedelta(seconds=step.timeout_seconds) + _TIMEOUT_MARGIN
+        started = workflow.now()
+        try:
+            outcome: StepOutcome = await workflow.execute_activity(
+                step.step_type,
+                StepInput(
+                    execution_id=self._execution_id,
+                    schedule_name=self._request.schedule_name,
+                    step_id=step.step_id,
+                    name=step.name,
+                    timeout_seconds=step.timeout_seconds,
+                    config=step.config,
+                    resolved=step.resolved,
+                ),
+                result_type=StepOutcome,
+                start_to_close_timeout=limit,
+                heartbeat_timeout=HEARTBEAT_TIMEOUT,
+                # The first retry after a second, each wait twice the one before (the documented rule of maxAttempts).
+                retry_policy=RetryPolicy(
+                    initial_interval=timedelta(seconds=1),
+                    backoff_coefficient=2,
+                    maximum_attempts=step.max_attempts,
+                ),
+                cancellation_type=workflow.ActivityCancellationType.WAIT_CANCELLATION_COMPLETED,
+                # The API finds a running step by its activity's id.
+                activity_id=str(step.step_id),
+                summary=step.name,
+                event_groups=[workflow.create_event_group(f"group-{step.group}", label=f"Step group {step.group + 1}")],
+            )
+        except ActivityError as error:
+            outcome = _failed_outcome(step, error)
+        outcome.started_at = outcome.started_at or started
+        outcome.completed_at = outcome.completed_at or workflow.now()
+        return outcome
+
+    def _collect(self) -> None:
+        """Takes up the steps that ended."""
+        for task in [task for task in self._running if task.done()]:
+            step = self._running.pop(task)
+            outcome = _never_started() if task.cancelled() else task.result()
+            self._unrecorded.append(FinishedStep(step_id=step.step_id, outcome=outcome))
+            self._shown.append((step.name, outcome.status, outcome.message))
+            if outcome.status.is_failure:
+                if step.continue_on_failure:
+                    self._had_failures = True
+                else:
+                    self._stopping.append(StoppingFailure(step_name=step.name, message=outcome.message))
+
+    async def _cancel_running(self) -> None:
+        """Cancels what runs and waits until it is really gone."""
+        for task in self._running:
+            task.cancel()
+        if self._running:
+            await workflow.wait(self._running)
+        self._collect()
+
+    async def _continue(self) -> None:
+        await self._record([])
+        workflow.continue_as_new(
+            self._request.model_copy(
+                update={
+                    "execution_id": self._execution_id,
+                    "carried": Carried(
+                        position=self._position,
+                        group=self._group,
+                        total_steps=self._total_steps,
+                        total_groups=self._total_groups,
+                        had_failures=self._had_failures,
+                        stopping=self._stopping,
+                    ),
+                },
+            ),
+        )
+
+    async def _conclude(self) -> ExecutionResult:
+        if self._stopping:
+            names = ", ".join(failure.step_name for failure in self._stopping)
+            reasons = "; ".join(
+                f"{failure.step_name}: {failure.message}" for failure in self._stopping if failure.message
+            )
+            message = f"Step '{names}' failed and ContinueOnFailure is false. {reasons}".strip()
+            await self._finish(ExecutionStatus.FAILED, message, "Not started: a step before it failed.")
+            raise ApplicationError(message, type=EXECUTION_FAILED, non_retryable=True)
+        status = ExecutionStatus.COMPLETE_WITH_ERROR if self._had_failures else ExecutionStatus.COMPLETE
+        await self._finish(status, None, None)
+        return ExecutionResult(execution_id=self._execution_id, outcome=status)
+
+    async def _finish(self, status: ExecutionStatus, message: str | None, unreached: str | None) -> None:
+        """Closes the record, even while a cancel arrives: a record left open would be wrong for good."""
+        workflow.upsert_search_attributes([_OUTCOME.value_set(str(status))])
+        self._show(status)
+        closing = asyncio.create_task(
+            self._local(
+                CLOSE_EXECUTION,
+                CloseRequest(
+                    execution_id=self._execution_id,
+                    finished=self._unrecorded,
+                    status=status,
+                    message=message,
+                    unreached_message=unreached,
+                ),
+                type(None),
+            ),
+        )
+        try:
+            await asyncio.shield(closing)
+        except asyncio.CancelledError:
+            await closing
+
+    async def _local(self, name: str, argument: BaseModel, answer: type[Answer]) -> Answer:
+        return cast(
+            "Answer",
+            await workflow.execute_local_activity(
+                name,
+                argument,
+                result_type=answer,
+                start_to_close_timeout=_RECORD_TIMEOUT,
+                retry_policy=_RECORD_RETRY,
+            ),
+        )
+
+    def _show(self, status: ExecutionStatus | None = None) -> None:
+        """Writes the table that an operator sees in the Web UI."""
+        state = status or f"step group {self._group + 1} of {self._total_groups}"
+        rows = [f"| {_cell(name)} | {step_status} | {_cell(message)} |" for name, step_status, message in self._shown]
+        running = list(self._running.values())[:_DETAILS_ROWS]
+        rows += [f"| {_cell(step.name)} | Running | |" for step in running]
+        if len(self._running) > len(running):
+            rows.append(f"| … and {len(self._running) - len(running)} more | Running | |")
+        table = "\n".join(["| Step | Status | Message |", "|---|---|---|", *rows])
+        workflow.set_current_details(f"**{self._request.schedule_name}**: {state}\n\n{table}")
+
+
+_SCHEDULED_START = SearchAttributeKey.for_datetime("TemporalScheduledStartTime")
+_EXECUTION_ID = SearchAttributeKey.for_keyword(SEARCH_EXECUTION_ID)
+_OUTCOME = SearchAttributeKey.for_keyword(SEARCH_OUTCOME)
+
+
+def _cell(text: str | None) -> str:
+    return (text or "").replace("|", "\\|").replace("\n", " ")[:200]
+
+
+def _never_started() -> StepOutcome:
+    return StepOutcome(status=StepStatus.CANCELLED, message="Cancelled before a worker took it.", attempts=0)
+
+
+def _failed_outcome(step: StepSpec, error: ActivityError) -> StepOutcome:
+    """Returns the outcome of a step whose activity did not succeed."""
+    cause = error.cause
+    if isinstance(cause, ApplicationError):
+        if cause.details:
+            return StepOutcome.model_validate(cause.details[0])
+        return StepOutcome(status=StepStatus.FAILED, message=cause.message)
+    if isinstance(cause, TimeoutError):
+        return StepOutcome(
+            status=StepStatus.FAILED,
+            message=_timeout_message(cause),
+            attempts=step.max_attempts,
+            host=_last_host(cause),
+        )
+    if is_cancelled_exception(error):
+        return _never_started()
+    return StepOutcome(status=StepStatus.FAILED, message=_message(cause) or error.message)
+
+
+def _message(error: BaseException | None) -> str | None:
+    return error.message if isinstance(error, FailureError) else None
+
+
+def _last_heartbeat(cause: TimeoutError) -> StepHeartbeat | None:
+    if not cause.last_heartbeat_details:
+        return None
+    return StepHeartbeat.model_validate(cause.last_heartbeat_details[0])
+
+
+def _last_host(cause: TimeoutError) -> str | None:
+    heartbeat = _last_heartbeat(cause)
+    return heartbeat.host if heartbeat else None
+
+
+def _timeout_message(cause: TimeoutError) -> str:
+    heartbeat = _last_heartbeat(cause)
+    worker = f"worker {heartbeat.worker}" if heartbeat else "worker"
+    if cause.type == TimeoutType.HEARTBEAT:
+        return f"The {worker} was lost: nothing was heard of it for {HEARTBEAT_TIMEOUT.total_seconds():.0f} s."
+    return f"The {worker} did not end the step within its limit."
