@@ -8,7 +8,7 @@ from datetime import timedelta
 from typing import Final
 
 from temporalio.client import Client
-from temporalio.worker import Worker
+from temporalio.worker import Worker, WorkflowRunner
 from temporalio.worker.workflow_sandbox import SandboxedWorkflowRunner, SandboxRestrictions
 
 from activities.support.recording import Recorder
@@ -39,6 +39,16 @@ def worker_context(settings: Settings) -> WorkerContext:
     )
 
 
+def workflow_runner() -> WorkflowRunner:
+    """Returns what runs workflow code: the sandbox, which keeps it deterministic.
+
+    Contracts and pydantic are pure: passing them through saves importing them anew for every workflow.
+    """
+    return SandboxedWorkflowRunner(
+        restrictions=SandboxRestrictions.default.with_passthrough_modules("contracts", "pydantic"),
+    )
+
+
 def build_worker(client: Client, catalogue: Catalogue, settings: Settings) -> Worker:
     """Returns a worker for the workflows and every registered step type, not yet running."""
     context = worker_context(settings)
@@ -48,10 +58,7 @@ def build_worker(client: Client, catalogue: Catalogue, settings: Settings) -> Wo
         task_queue=settings.task_queue,
         workflows=WORKFLOWS,
         activities=[*Recorder(catalogue).activities, *steps],
-        # Contracts and pydantic are pure: passing them through saves importing them anew for every workflow.
-        workflow_runner=SandboxedWorkflowRunner(
-            restrictions=SandboxRestrictions.default.with_passthrough_modules("contracts", "pydantic"),
-        ),
+        workflow_runner=workflow_runner(),
         max_cached_workflows=MAX_CACHED_WORKFLOWS,
         max_concurrent_activities=settings.max_concurrent_steps,
         # The server's answer to a heartbeat carries a cancel: a longer throttle would only delay it.

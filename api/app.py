@@ -8,12 +8,13 @@ from urllib.parse import parse_qsl, urlencode
 
 from fastapi import FastAPI
 from fastapi.routing import APIRoute
+from temporalio.client import Client
 
 from api.context import Context
 from api.errors import ErrorResponse, install_error_handlers
 from api.routes import connected_systems, executions, health, schedules
 from catalogue.engine import Catalogue
-from runtime.settings import Settings
+from runtime.settings import Settings, load_settings
 from runtime.temporal import connect
 
 Scope = MutableMapping[str, Any]
@@ -49,10 +50,12 @@ def _operation_id(route: APIRoute) -> str:
     return route.name
 
 
-def create_app(settings: Settings) -> FastAPI:
-    """Returns the API over the catalogue and the Temporal server that the settings and the environment name.
+def create_app(settings: Settings, *, temporal: Client | None = None) -> FastAPI:
+    """Returns the API. It starts with catalogue and Temporal away: what needs one that is away answers 503.
 
-    It starts with both of them away: what needs one that is away answers 503.
+    Args:
+        settings: Where the catalogue is, the task queue, the secret key.
+        temporal: The client to use; by default one for the server that the environment names.
     """
 
     @asynccontextmanager
@@ -60,7 +63,7 @@ def create_app(settings: Settings) -> FastAPI:
         catalogue = Catalogue(settings.catalogue_url)
         app.state.context = Context(
             catalogue=catalogue,
-            temporal=await connect(lazy=True),
+            temporal=temporal or await connect(lazy=True),
             task_queue=settings.task_queue,
             box=settings.secret_box,
         )
@@ -81,3 +84,8 @@ def create_app(settings: Settings) -> FastAPI:
     for resource in (schedules, executions, connected_systems, health):
         app.include_router(resource.router)
     return app
+
+
+def app_from_environment() -> FastAPI:
+    """Returns the API with the settings of the environment: what each uvicorn worker process calls."""
+    return create_app(load_settings())

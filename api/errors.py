@@ -11,10 +11,11 @@ from fastapi.responses import JSONResponse
 from pydantic.alias_generators import to_camel
 from sqlalchemy.exc import OperationalError
 from starlette.exceptions import HTTPException
-from temporalio.service import RPCError, RPCStatusCode
+from temporalio.service import RPCError
 
 from api.models.base import ResponseModel
 from catalogue.columns import utc_now
+from runtime.temporal import is_temporal_away
 
 _logger = logging.getLogger(__name__)
 
@@ -122,22 +123,6 @@ _CODES: Final = {
     415: "UNSUPPORTED_MEDIA_TYPE",
 }
 
-# A server that is there but refuses says one of these; all others mean that it cannot be asked now.
-_TEMPORAL_AWAY: Final = frozenset(
-    {
-        RPCStatusCode.UNAVAILABLE,
-        RPCStatusCode.DEADLINE_EXCEEDED,
-        RPCStatusCode.CANCELLED,
-        RPCStatusCode.RESOURCE_EXHAUSTED,
-        RPCStatusCode.UNKNOWN,
-    },
-)
-
-
-def is_temporal_away(error: RPCError) -> bool:
-    """Whether a call failed because the server cannot be reached, not because of what was asked."""
-    return error.status in _TEMPORAL_AWAY
-
 
 def _response(
     status: int,
@@ -224,10 +209,9 @@ async def _on_http_error(request: Request, error: Exception) -> JSONResponse:
 
 
 async def _on_temporal_error(request: Request, error: Exception) -> JSONResponse:
-    assert isinstance(error, RPCError)  # noqa: S101 - registered for this class alone
     if not is_temporal_away(error):
         return await _on_defect(request, error)
-    _logger.warning("%s %s: Temporal cannot be reached: %s", request.method, request.url.path, error.message)
+    _logger.warning("%s %s: Temporal cannot be reached: %s", request.method, request.url.path, error)
     return await _on_api_error(request, ServiceUnavailable("Temporal cannot be reached; nothing was changed."))
 
 
@@ -249,5 +233,6 @@ def install_error_handlers(app: FastAPI) -> None:
     app.add_exception_handler(RequestValidationError, _on_invalid_request)
     app.add_exception_handler(HTTPException, _on_http_error)
     app.add_exception_handler(RPCError, _on_temporal_error)
+    app.add_exception_handler(RuntimeError, _on_temporal_error)
     app.add_exception_handler(OperationalError, _on_database_error)
     app.add_exception_handler(Exception, _on_defect)

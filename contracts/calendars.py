@@ -1,9 +1,8 @@
 """When a schedule fires, in the shapes that Temporal's Schedules take: calendars and single instants."""
 
-from datetime import datetime
 from typing import Self
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, model_validator
 
 
 class Range(BaseModel):
@@ -25,7 +24,7 @@ class Range(BaseModel):
 class Calendar(BaseModel):
     """The minutes at which every field matches, as one Temporal calendar says it.
 
-    Fires at second 0. An empty `year` means every year. Day of month and day of week must both match.
+    Fires at second 0. Day of month and day of week must both match.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -41,9 +40,9 @@ class Calendar(BaseModel):
     day_of_week: tuple[Range, ...] = (Range(start=0, end=6),)
     """Days of the week, 0-6, 0 is Sunday."""
     year: tuple[Range, ...] = ()
-    """Years; empty means every year."""
-    comment: str = ""
-    """What an operator reads beside the calendar in the Web UI."""
+    """Years, 2000-2100; empty means every year."""
+    comment: str = Field(default="", max_length=200)
+    """What an operator reads beside the calendar in the Web UI; at most 200 bytes."""
 
 
 class CalendarSet(BaseModel):
@@ -53,10 +52,8 @@ class CalendarSet(BaseModel):
 
     time_zone: str
     """IANA name of the zone in which the calendars are read."""
-    calendars: tuple[Calendar, ...] = ()
-    excluded: tuple[Calendar, ...] = ()
-    """Minutes taken out of the calendars (around a change of the clocks), in the same zone."""
-    instants: tuple[datetime, ...] = ()
-    """Exact instants (aware, UTC) at which it fires as well."""
-    valid_until: datetime | None = None
-    """The instant up to which the set is exact; None where it is exact for ever."""
+    calendars: tuple[Calendar, ...]
+    instants: tuple[AwareDatetime, ...] = ()
+    """Exact instants, ascending, at which it fires as well: those around changes of the clocks."""
+    valid_until: AwareDatetime | None = None
+    """The instant up to which the set is exact; None where it is exact for ever (to 2100, where Temporal's calendars end)."""

@@ -2,6 +2,8 @@
 
 import asyncio
 import logging
+from collections.abc import Iterable
+from typing import Final
 
 from temporalio.api.enums.v1 import IndexedValueType
 from temporalio.api.operatorservice.v1 import AddSearchAttributesRequest, ListSearchAttributesRequest
@@ -19,6 +21,26 @@ _LONGEST_WAIT_SECONDS = 5.0
 DEFAULT_ADDRESS = "localhost:7233"
 
 data_converter = pydantic_data_converter
+
+
+# A server that is there but refuses says something else; these mean that it cannot be asked now.
+_AWAY: Final = frozenset(
+    {
+        RPCStatusCode.UNAVAILABLE,
+        RPCStatusCode.DEADLINE_EXCEEDED,
+        RPCStatusCode.CANCELLED,
+        RPCStatusCode.RESOURCE_EXHAUSTED,
+        RPCStatusCode.UNKNOWN,
+    },
+)
+
+
+def is_temporal_away(error: BaseException) -> bool:
+    """Whether a call failed because the server cannot be reached, not because of what was asked."""
+    if isinstance(error, RPCError):
+        return error.status in _AWAY
+    # What a lazy client raises at its first call; the SDK has no class of its own for it.
+    return isinstance(error, RuntimeError) and str(error).startswith("Failed client connect")
 
 
 async def connect(*, lazy: bool = False) -> Client:
@@ -52,16 +74,17 @@ async def register_search_attributes(client: Client) -> None:
     listed = await client.operator_service.list_search_attributes(
         ListSearchAttributesRequest(namespace=client.namespace),
     )
-    missing = {
-        name: IndexedValueType.Value(f"INDEXED_VALUE_TYPE_{kind.upper()}")
-        for name, kind in SEARCH_ATTRIBUTES.items()
-        if name not in listed.custom_attributes
-    }
-    if not missing:
-        return
+    missing = [name for name in SEARCH_ATTRIBUTES if name not in listed.custom_attributes]
+    if missing:
+        await add_search_attributes(client, missing)
+
+
+async def add_search_attributes(client: Client, names: Iterable[str]) -> None:
+    """Adds some of Rota's search attributes to the namespace."""
+    kinds = {name: IndexedValueType.Value(f"INDEXED_VALUE_TYPE_{SEARCH_ATTRIBUTES[name].upper()}") for name in names}
     try:
         await client.operator_service.add_search_attributes(
-            AddSearchAttributesRequest(namespace=client.namespace, search_attributes=missing),
+            AddSearchAttributesRequest(namespace=client.namespace, search_attributes=kinds),
         )
     except RPCError as error:
         # Another process was faster.

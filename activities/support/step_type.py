@@ -29,7 +29,7 @@ class StepConfig(BaseModel):
 Config = TypeVar("Config", bound=StepConfig)
 
 
-class StepFailure(Exception):  # noqa: N818 - the domain's word: a failed step
+class StepFailure(Exception):
     """A step failed; its message is for people: one line, no trace, no secret."""
 
     def __init__(self, message: str, *, retryable: bool = True) -> None:

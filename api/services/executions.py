@@ -37,6 +37,7 @@ from catalogue.executions import (
 from contracts.execution import ExecutionRequest, ExecutionStatus, StepProgress, StepStatus, TriggerType
 from contracts.ids import manual_workflow_id
 from contracts.names import SCHEDULE_EXECUTION
+from runtime.temporal import is_temporal_away
 from runtime.triggers import CALL_TIMEOUT, search_attributes
 
 _logger = logging.getLogger(__name__)
@@ -84,6 +85,8 @@ async def run_schedule(context: Context, schedule_id: UUID, caller: ApiKey) -> R
             rpc_timeout=CALL_TIMEOUT,
         )
     except (RPCError, RuntimeError) as error:
+        if not is_temporal_away(error):
+            raise
         # Should the server have started it all the same, the workflow finds no record and ends.
         async with context.catalogue.write() as session:
             await forget_execution(session, execution_id)
@@ -185,7 +188,7 @@ async def show_active_executions(context: Context) -> list[ExecutionOut]:
 
 def _fields(execution: Execution) -> ExecutionOut:
     return ExecutionOut(
-        **execution.model_dump(include=set(ExecutionOut.model_fields)),
+        **execution.model_dump(include=set(ExecutionOut.model_fields) - {"total_steps"}),
         current_step_index=execution.current_group,
         total_steps=execution.total_groups,
     )

@@ -1,15 +1,33 @@
 """How Alembic reaches the catalogue and what it compares the migrations with."""
 
+from typing import Literal
+
 from alembic import context
-from sqlalchemy import create_engine, event, text
-from sqlmodel import SQLModel
+from alembic.autogenerate.api import AutogenContext
+from sqlalchemy import JSON, Enum, create_engine, event, text
+from sqlmodel import AutoString, SQLModel
 
 # Each import registers its tables with the metadata.
 from catalogue import api_keys, connected_systems, executions, schedules  # noqa: F401
+from catalogue.columns import UtcDateTime
 from catalogue.engine import configure_sqlite
 
 # Two processes that migrate at the same time: one waits, then finds nothing left to do. Any fixed number serves.
 _MIGRATION_LOCK = 7_361_001
+
+
+def _plain_type(kind: str, item: object, _: AutogenContext) -> str | Literal[False]:
+    """Writes the plain type of a column into a migration, which must not change when the code does."""
+    if kind != "type":
+        return False
+    if isinstance(item, UtcDateTime):
+        return "sa.DateTime(timezone=True)"
+    if isinstance(item, AutoString | Enum):
+        return f"sa.String(length={item.length})"
+    if isinstance(item, JSON):
+        return 'sa.JSON().with_variant(JSONB(), "postgresql")'
+    return False
+
 
 url = context.config.get_main_option("sqlalchemy.url")
 if url is None:
@@ -28,6 +46,7 @@ with engine.connect() as connection:
         target_metadata=SQLModel.metadata,
         render_as_batch=is_sqlite,
         transactional_ddl=True,
+        render_item=_plain_type,
     )
     with context.begin_transaction():
         context.run_migrations()

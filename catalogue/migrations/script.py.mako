@@ -3,8 +3,8 @@
 from collections.abc import Sequence
 
 import sqlalchemy as sa
-${imports if imports else ""}
 from alembic import op
+from sqlalchemy.dialects.postgresql import JSONB
 
 revision: str = ${repr(up_revision)}
 down_revision: str | Sequence[str] | None = ${repr(down_revision)}

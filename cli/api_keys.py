@@ -1,0 +1,108 @@
+"""`rota api-key`: makes, lists and revokes API keys, straight in the catalogue."""
+
+import asyncio
+import re
+import sys
+from collections.abc import Awaitable, Callable
+from datetime import UTC, datetime, timedelta
+from typing import Annotated, Final, TypeVar
+
+import typer
+
+from catalogue.api_keys import Role, find_api_key_by_name, list_api_keys, new_api_key
+from catalogue.columns import utc_now
+from catalogue.engine import Catalogue
+from runtime.settings import load_settings
+
+app = typer.Typer(help="API keys: made, listed and revoked in the catalogue itself.", no_args_is_help=True)
+
+Answer = TypeVar("Answer")
+
+_DURATION: Final = re.compile(r"(\d{1,5})d")
+
+
+def _with_catalogue(work: Callable[[Catalogue], Awaitable[Answer]]) -> Answer:
+    async def run() -> Answer:
+        catalogue = Catalogue(load_settings().catalogue_url)
+        try:
+            return await work(catalogue)
+        finally:
+            await catalogue.close()
+
+    return asyncio.run(run())
+
+
+def _expiry(text: str) -> datetime:
+    days = _DURATION.fullmatch(text)
+    if days:
+        return utc_now() + timedelta(days=int(days[1]))
+    try:
+        instant = datetime.fromisoformat(text)
+    except ValueError:
+        raise typer.BadParameter(f"{text!r} is neither days such as 90d nor a time such as 2027-01-31") from None
+    return instant if instant.tzinfo else instant.replace(tzinfo=UTC)
+
+
+@app.command("create")
+def create(
+    name: Annotated[str, typer.Option(help="What the key is for; unique.")],
+    role: Annotated[Role, typer.Option(help="Administrator may change things, Reader may read.")],
+    expires: Annotated[
+        datetime | None,
+        typer.Option(parser=_expiry, metavar="90d|TIME", help="When it stops working. [default: never]"),
+    ] = None,
+) -> None:
+    """Makes a key and prints its secret, once, on a line of its own."""
+
+    async def work(catalogue: Catalogue) -> str | None:
+        row, secret = new_api_key(name, role, expires)
+        async with catalogue.write() as session:
+            if await find_api_key_by_name(session, name) is not None:
+                return None
+            session.add(row)
+        return secret
+
+    secret = _with_catalogue(work)
+    if secret is None:
+        sys.stderr.write(f"rota: a key named {name!r} exists already\n")
+        raise typer.Exit(1)
+    sys.stderr.write("This is shown once. Keep it:\n")
+    sys.stdout.write(secret + "\n")
+
+
+@app.command("list")
+def list_keys() -> None:
+    """Lists the keys, without their secrets."""
+    from rich.console import Console  # noqa: PLC0415 - `create` in a script does without it
+    from rich.table import Table  # noqa: PLC0415
+
+    async def work(catalogue: Catalogue) -> Table:
+        table = Table("Name", "Role", "Begins with", "Created", "State")
+        async with catalogue.read() as session:
+            for key in await list_api_keys(session):
+                state = "revoked" if key.revoked else "valid" if key.is_valid(utc_now()) else "expired"
+                if state == "valid" and key.expires:
+                    state = f"valid until {key.expires:%Y-%m-%d %H:%M}Z"
+                table.add_row(key.name, key.role, key.key_prefix, f"{key.created:%Y-%m-%d %H:%M}Z", state)
+        return table
+
+    Console().print(_with_catalogue(work))
+
+
+@app.command("revoke")
+def revoke(name: Annotated[str, typer.Argument(help="The key's name.")]) -> None:
+    """Revokes a key, at once and for good."""
+
+    async def work(catalogue: Catalogue) -> bool:
+        async with catalogue.write() as session:
+            key = await find_api_key_by_name(session, name)
+            if key is None:
+                return False
+            key.revoked = key.revoked or utc_now()
+            session.add(key)
+            return True
+
+    if not _with_catalogue(work):
+        sys.stderr.write(f"rota: there is no key named {name!r}; see `rota api-key list`\n")
+        raise typer.Exit(1)
+    sys.stdout.write(f"Revoked: {name}\n")

@@ -1,0 +1,37 @@
+"""The `rota` command."""
+
+import sys
+from collections.abc import Sequence
+
+import typer
+
+from catalogue.engine import DatabaseUrlError
+from cli import api_keys, demo, executions, schedules, servers, step_types
+from runtime.embedded import EmbeddedServerError
+from runtime.settings import SettingsError
+
+app = typer.Typer(
+    name="rota",
+    help="Runs schedules of identity run profiles, PowerShell scripts, executables and SQL scripts on Temporal.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+)
+servers.register(app)
+app.command("demo")(demo.demo)
+app.command("step-types")(step_types.step_types_command)
+app.add_typer(api_keys.app, name="api-key")
+app.add_typer(schedules.app, name="schedules")
+app.add_typer(executions.app, name="executions")
+
+
+def run(arguments: Sequence[str] | None = None) -> None:
+    """Runs the command with these arguments, or with the process's own; a wrong setting is one line and code 2."""
+    try:
+        app(args=list(arguments) if arguments is not None else None)
+    except (SettingsError, EmbeddedServerError, DatabaseUrlError) as error:
+        sys.stderr.write(f"rota: {error}\n")
+        sys.exit(2)
+
+
+if __name__ == "__main__":
+    run()

@@ -1,0 +1,91 @@
+"""`rota dev`, `rota api`, `rota worker`, `rota migrate`: the processes of Rota."""
+
+import asyncio
+import logging
+import os
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from runtime.logs import configure_logging
+from runtime.settings import Settings, load_settings, unknown_variables
+
+_logger = logging.getLogger(__name__)
+
+# The heavy imports stand in the commands: the supervisor of `rota dev` and every `--help` do without them.
+
+
+def _settings(**overrides: object) -> Settings:
+    configure_logging()
+    settings = load_settings(**overrides)
+    for name in unknown_variables(os.environ):
+        _logger.warning("%s is not a setting of Rota: misspelt?", name)
+    return settings
+
+
+def dev(
+    data_dir: Annotated[
+        Path | None,
+        typer.Option(help="Folder of the catalogue, the server's state, the keys. [default: .rota]"),
+    ] = None,
+    host: Annotated[str, typer.Option(help="Address on which everything listens.")] = "127.0.0.1",
+    api_port: Annotated[int, typer.Option(help="Port of the REST API.")] = 8080,
+    temporal_port: Annotated[int, typer.Option(help="Port of the embedded Temporal server.")] = 7233,
+    ui_port: Annotated[int, typer.Option(help="Port of the Temporal Web UI.")] = 8233,
+    no_worker: Annotated[bool, typer.Option("--no-worker", help="Run no worker: start your own.")] = False,  # noqa: FBT002
+) -> None:
+    """Runs everything in the foreground: an embedded Temporal server with its Web UI, the API and a worker.
+
+    State is kept in the data folder and survives restarts. Ctrl-C lets running steps end, then ends it all.
+    """
+    from cli.dev import Ports, run_dev  # noqa: PLC0415
+
+    settings = _settings(data_dir=data_dir)
+    asyncio.run(run_dev(settings, Ports(host, api_port, temporal_port, ui_port), with_worker=not no_worker))
+
+
+def api(
+    host: Annotated[str | None, typer.Option(help="Address to listen on. [default: ROTA_API_HOST, 127.0.0.1]")] = None,
+    port: Annotated[int | None, typer.Option(help="Port to listen on. [default: ROTA_API_PORT, 8080]")] = None,
+    workers: Annotated[int, typer.Option(min=1, help="Processes that serve.")] = 1,
+) -> None:
+    """Serves the REST API. The catalogue must be at the newest schema (`rota migrate`)."""
+    import uvicorn  # noqa: PLC0415
+
+    settings = _settings(api_host=host, api_port=port)
+    uvicorn.run(
+        "api.app:app_from_environment",
+        factory=True,
+        host=settings.api_host,
+        port=settings.api_port,
+        workers=workers,
+        log_config=None,
+        access_log=False,
+        server_header=False,
+    )
+
+
+def worker() -> None:
+    """Runs a worker: it carries out executions and their steps. SIGTERM lets running steps end first."""
+    from worker import run_worker  # noqa: PLC0415
+
+    asyncio.run(run_worker(_settings()))
+
+
+def migrate() -> None:
+    """Brings the catalogue to the newest schema. Safe to repeat."""
+    from catalogue.migrations import migrate as upgrade  # noqa: PLC0415
+
+    settings = _settings()
+    if settings.database_url is None:
+        settings.data_dir.mkdir(parents=True, exist_ok=True)
+    upgrade(settings.catalogue_url)
+    sys.stdout.write("The catalogue is at the newest schema.\n")
+
+
+def register(app: typer.Typer) -> None:
+    """Adds the commands of this module."""
+    for command in (dev, api, worker, migrate):
+        app.command(command.__name__)(command)

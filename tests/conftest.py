@@ -1,0 +1,96 @@
+"""Servers and databases that tests share: each is started once for a session, and tests keep out of each other's way."""
+
+import os
+import sysconfig
+import uuid
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+
+import pytest
+import sqlalchemy
+from temporalio.client import Client
+from temporalio.testing import WorkflowEnvironment
+
+from catalogue.engine import Catalogue
+from catalogue.migrations import migrate
+from contracts.names import SEARCH_ATTRIBUTES
+from runtime.embedded import DYNAMIC_CONFIG, find_temporal
+from runtime.temporal import add_search_attributes, data_converter, register_search_attributes
+
+
+@pytest.fixture(scope="session")
+async def dev_server() -> AsyncIterator[WorkflowEnvironment]:
+    """The development server, in memory, with the settings of the embedded one."""
+    arguments = [part for key, value in DYNAMIC_CONFIG.items() for part in ("--dynamic-config-value", f"{key}={value}")]
+    environment = await WorkflowEnvironment.start_local(
+        dev_server_existing_path=str(find_temporal()),
+        dev_server_extra_args=arguments,
+        data_converter=data_converter,
+    )
+    async with environment:
+        await register_search_attributes(environment.client)
+        yield environment
+
+
+@pytest.fixture(scope="session")
+def client(dev_server: WorkflowEnvironment) -> Client:
+    return dev_server.client
+
+
+@pytest.fixture(scope="session")
+async def time_skipping() -> AsyncIterator[WorkflowEnvironment]:
+    """The test server that skips time: no Schedules, no listing."""
+    binary = Path(sysconfig.get_path("scripts")) / "temporal-test-server"
+    async with await WorkflowEnvironment.start_time_skipping(
+        test_server_existing_path=str(binary),
+        data_converter=data_converter,
+    ) as environment:
+        await add_search_attributes(environment.client, SEARCH_ATTRIBUTES)
+        yield environment
+
+
+@pytest.fixture
+def task_queue() -> str:
+    return f"test-{uuid.uuid4()}"
+
+
+@pytest.fixture(scope="session")
+def postgres_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """A PostgreSQL server: the one that ROTA_TEST_POSTGRES_URL names, else pgserver's."""
+    named = os.environ.get("ROTA_TEST_POSTGRES_URL")
+    if named:
+        yield named
+        return
+    pgserver = pytest.importorskip(
+        "pgserver", reason="no PostgreSQL: set ROTA_TEST_POSTGRES_URL, or use a platform with pgserver"
+    )
+    server = pgserver.get_server(tmp_path_factory.mktemp("postgres"), cleanup_mode="stop")
+    yield server.get_uri()
+    server.cleanup()
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
+    """An empty database of each kind, at the newest schema."""
+    if request.param == "sqlite":
+        url = f"sqlite:///{tmp_path / 'rota.db'}"
+        migrate(url)
+        yield url
+        return
+    server = sqlalchemy.make_url(request.getfixturevalue("postgres_url")).set(drivername="postgresql+psycopg")
+    name = f"rota_{uuid.uuid4().hex}"
+    engine = sqlalchemy.create_engine(server, isolation_level="AUTOCOMMIT")
+    with engine.connect() as connection:
+        connection.execute(sqlalchemy.text(f'CREATE DATABASE "{name}"'))
+        url = server.set(drivername="postgresql", database=name).render_as_string(hide_password=False)
+        migrate(url)
+        yield url
+        connection.execute(sqlalchemy.text(f'DROP DATABASE "{name}" WITH (FORCE)'))
+    engine.dispose()
+
+
+@pytest.fixture
+async def catalogue(database_url: str) -> AsyncIterator[Catalogue]:
+    catalogue = Catalogue(database_url)
+    yield catalogue
+    await catalogue.close()

@@ -1,0 +1,285 @@
+"""Executions end to end: HTTP in, processes in between, records out."""
+
+import asyncio
+import uuid
+from datetime import datetime
+from typing import Any
+
+from tests.integration.stack import Rota, Run
+
+
+def executable(path: str, **fields: Any) -> dict[str, Any]:
+    return {"stepType": "Executable", "executablePath": path} | fields
+
+
+def interval(step: dict[str, Any]) -> tuple[datetime, datetime]:
+    return datetime.fromisoformat(step["startedAt"]), datetime.fromisoformat(step["completedAt"])
+
+
+async def test_steps_run_in_order_and_parallel_ones_overlap(rota: Rota, run_steps: Run) -> None:
+    wait = rota.script("wait.sh", "#!/bin/sh\necho $1\nsleep 0.5\n")
+
+    execution = await run_steps(
+        executable(wait, name="first", arguments="one", stepIndex=0),
+        executable(wait, name="left", arguments="two", stepIndex=1),
+        executable(wait, name="right", arguments="three", stepIndex=1, executionMode="ParallelWithPrevious"),
+        executable(wait, name="last", arguments="four", stepIndex=2),
+    )
+
+    assert execution["status"] == "Complete"
+    assert execution["totalSteps"] == 3
+    assert execution["currentStepIndex"] == 2
+    first, left, right, last = execution["steps"]
+    assert [step["outputTail"].strip() for step in execution["steps"]] == ["one", "two", "three", "four"]
+    assert {step["status"] for step in execution["steps"]} == {"Completed"}
+    assert interval(first)[1] <= interval(left)[0]
+    assert max(interval(left)[0], interval(right)[0]) < min(interval(left)[1], interval(right)[1])
+    assert max(interval(left)[1], interval(right)[1]) <= interval(last)[0]
+    assert [step["exitCode"] for step in execution["steps"]] == [0, 0, 0, 0]
+    assert [group["isParallel"] for group in execution["progress"]["steps"]] == [False, True, False]
+    assert execution["progress"]["currentStepNumber"] == 3
+
+
+async def test_a_failure_stops_the_execution_and_names_the_step(rota: Rota, run_steps: Run) -> None:
+    bad = rota.script("bad.sh", "#!/bin/sh\necho about to break\nexit 3\n")
+
+    execution = await run_steps(
+        executable(bad, name="Break", stepIndex=0),
+        executable("/bin/true", name="Never", stepIndex=1),
+    )
+
+    assert execution["status"] == "Failed"
+    assert execution["errorMessage"].startswith("Step 'Break' failed and ContinueOnFailure is false.")
+    broken, never = execution["steps"]
+    assert broken["status"] == "Failed"
+    assert broken["exitCode"] == 3
+    assert "3" in broken["errorMessage"]
+    assert broken["outputTail"] == "about to break\n"
+    assert broken["activityStatus"] == "FailedWithError"
+    assert never["status"] == "Cancelled"
+    assert never["startedAt"] is None
+    assert never["errorMessage"]
+
+
+async def test_continue_on_failure_ends_complete_with_error(run_steps: Run) -> None:
+    execution = await run_steps(
+        executable("/bin/false", stepIndex=0, continueOnFailure=True),
+        executable("/bin/true", stepIndex=1),
+    )
+
+    assert execution["status"] == "CompleteWithError"
+    assert [step["status"] for step in execution["steps"]] == ["Failed", "Completed"]
+    assert [step["name"] for step in execution["steps"]] == ["false", "true"]
+
+
+async def test_a_timeout_ends_the_process_and_says_so(rota: Rota, run_steps: Run) -> None:
+    slow = rota.script("slow.sh", "#!/bin/sh\necho started\nsleep 60\n")
+
+    execution = await run_steps(executable(slow, timeoutSeconds=1))
+
+    [step] = execution["steps"]
+    assert step["status"] == "Failed"
+    assert step["errorMessage"] == "Timed out after 1 s."
+    assert step["outputTail"] == "started\n"
+    assert step["processesEnded"] >= 1
+    begun, ended = interval(step)
+    assert 1 <= (ended - begun).total_seconds() < 10
+
+
+async def test_max_attempts_retries(rota: Rota, run_steps: Run) -> None:
+    counter = rota.root / "tries"
+    flaky = rota.script("flaky.sh", f"#!/bin/sh\necho x >> {counter}\ntest $(wc -l < {counter}) -ge 2\n")
+
+    execution = await run_steps(executable(flaky, maxAttempts=3))
+
+    [step] = execution["steps"]
+    assert step["status"] == "Completed"
+    assert step["attempts"] == 2
+    assert counter.read_text() == "x\nx\n"
+
+
+async def test_a_running_step_is_seen_live_and_cancel_ends_it(rota: Rota) -> None:
+    pid_file = rota.root / "pid"
+    slow = rota.script("slow.sh", f"#!/bin/sh\necho $$ > {pid_file}\necho working on it\nexec sleep 60\n")
+    execution_id = await rota.run(
+        await rota.create(executable(slow, stepIndex=0), executable("/bin/true", stepIndex=1))
+    )
+
+    running = await rota.until(
+        execution_id,
+        lambda execution: bool((execution["steps"][0]["progress"] or {}).get("message")),
+    )
+    step = running["steps"][0]
+    assert running["status"] == "InProgress"
+    assert step["status"] == "Processing"
+    assert step["progress"]["message"] == "working on it"
+    assert step["host"]
+    assert step["attempts"] == 1
+    active = (await rota.http.get("/api/v1/schedule-executions/active")).json()
+    assert execution_id in [execution["id"] for execution in active]
+
+    answer = await rota.http.post(f"/api/v1/schedule-executions/{execution_id}/cancel")
+
+    assert answer.status_code == 200, answer.text
+    assert answer.json()["status"] == "Cancelled"
+    assert answer.json()["errorMessage"] == "Cancelled by user"
+    assert not (await process_exists(int(pid_file.read_text())))
+    execution = await rota.execution(execution_id)
+    assert [step["status"] for step in execution["steps"]] == ["Cancelled", "Cancelled"]
+    assert execution["steps"][0]["outputTail"] == "working on it\n"
+    again = await rota.http.post(f"/api/v1/schedule-executions/{execution_id}/cancel")
+    assert again.status_code == 400
+    assert again.json()["message"] == "Cannot cancel execution with status: Cancelled"
+
+
+async def process_exists(pid: int) -> bool:
+    shown = await asyncio.create_subprocess_exec("ps", "-p", str(pid), stdout=asyncio.subprocess.DEVNULL)
+    return await shown.wait() == 0
+
+
+async def test_one_that_no_worker_has_begun_is_cancelled_at_once(api: Rota) -> None:
+    execution_id = await api.run(await api.create(executable("/bin/true")))
+    queued = await api.execution(execution_id)
+    assert queued["status"] == "Queued"
+    assert queued["steps"][0]["status"] == "Waiting"
+
+    answer = await api.http.post(f"/api/v1/schedule-executions/{execution_id}/cancel")
+
+    assert answer.status_code == 200
+    assert answer.json()["status"] == "Cancelled"
+
+
+async def test_editing_or_deleting_the_schedule_leaves_a_running_execution_alone(rota: Rota) -> None:
+    go = rota.root / "go"
+    waiting = rota.script("waiting.sh", f"#!/bin/sh\nuntil test -e {go}; do sleep 0.05; done\necho went\n")
+    schedule = await rota.create(
+        executable(waiting, stepIndex=0), executable("/bin/echo", arguments="as planned", stepIndex=1)
+    )
+    execution_id = await rota.run(schedule)
+    await rota.until(execution_id, lambda execution: execution["steps"][0]["status"] == "Processing")
+
+    changed = await rota.http.put(f"/api/v1/schedules/{schedule['id']}", json={"steps": []})
+    assert changed.status_code == 200
+    assert (await rota.http.delete(f"/api/v1/schedules/{schedule['id']}")).status_code == 204
+    go.touch()
+
+    execution = await rota.ended(execution_id)
+    assert execution["status"] == "Complete"
+    assert [step["outputTail"] for step in execution["steps"]] == ["went\n", "as planned\n"]
+    assert execution["scheduleName"] == schedule["name"]
+
+
+async def test_a_missing_script_fails_the_step_with_a_clear_message(rota: Rota, run_steps: Run) -> None:
+    execution = await run_steps(executable(str(rota.root / "missing.sh")))
+
+    [step] = execution["steps"]
+    assert execution["status"] == "Failed"
+    assert step["status"] == "Failed"
+    assert "missing.sh" in step["errorMessage"]
+    assert "Traceback" not in str(execution)
+
+
+async def test_nothing_outside_the_script_roots_runs(run_steps: Run) -> None:
+    execution = await run_steps(executable("/sbin/../usr/sbin/nologin"), executable("/usr/sbin/nologin"))
+
+    for step in execution["steps"]:
+        assert "outside the script roots" in step["errorMessage"]
+
+
+async def test_a_run_profile_runs_through_its_connector(rota: Rota, run_steps: Run) -> None:
+    importer = rota.script("import.sh", '#!/bin/sh\necho "$@"\n')
+    system = await rota.http.post(
+        "/api/v1/synchronisation/connected-systems",
+        json={
+            "name": f"HR {uuid.uuid4()}",
+            "connectorName": "Command",
+            "settings": {"executablePath": importer, "arguments": "hr"},
+        },
+    )
+    assert system.status_code == 201, system.text
+    system_id = system.json()["id"]
+    profile = await rota.http.post(
+        f"/api/v1/synchronisation/connected-systems/{system_id}/run-profiles",
+        json={"name": "Full import", "runType": "FullImport", "settings": {"arguments": "--full 'two words'"}},
+    )
+    assert profile.status_code == 201, profile.text
+
+    execution = await run_steps(
+        {"stepType": "RunProfile", "connectedSystemId": system_id, "runProfileId": profile.json()["id"]},
+    )
+
+    [step] = execution["steps"]
+    assert step["status"] == "Completed"
+    assert step["name"] == f"{system.json()['name']} - Full import"
+    assert step["outputTail"] == "hr --full two words\n"
+    assert step["connectedSystemName"] == system.json()["name"]
+    assert step["runProfileName"] == "Full import"
+
+
+async def test_an_unknown_connected_system_is_a_warning_and_then_a_failed_step(rota: Rota) -> None:
+    schedule = await rota.create({"stepType": "RunProfile", "connectedSystemId": 4711, "runProfileId": 1})
+    assert any("4711" in warning for warning in schedule["warnings"])
+
+    execution = await rota.ended(await rota.run(schedule))
+
+    assert execution["status"] == "Failed"
+    assert "Connected system 4711 does not exist" in execution["steps"][0]["errorMessage"]
+
+
+async def test_a_sql_script_runs_and_its_secret_stays_secret(rota: Rota) -> None:
+    database = rota.root / "data.db"
+    script = rota.root / "script.sql"
+    script.write_text("CREATE TABLE person (name TEXT);\nINSERT INTO person VALUES ('Ada'), ('Grace');\n")
+    schedule = await rota.create(
+        {"stepType": "SqlScript", "sqlConnectionString": f"sqlite:///{database}", "sqlScriptPath": str(script)},
+        {
+            "stepType": "SqlScript",
+            "stepIndex": 1,
+            "sqlConnectionString": "postgresql://ada:S3cret-canary@127.0.0.1:1/none",
+            "sqlScriptPath": str(script),
+        },
+    )
+    assert schedule["steps"][1]["sqlConnectionString"] == "postgresql://ada:***@127.0.0.1:1/none"
+
+    execution = await rota.ended(await rota.run(schedule))
+
+    assert execution["steps"][0]["status"] == "Completed"
+    assert execution["steps"][1]["status"] == "Failed"
+    [listed] = (await rota.http.get("/api/v1/schedule-executions", params={"scheduleId": schedule["id"]})).json()[
+        "items"
+    ]
+    assert listed["status"] == "Failed"
+    history = [
+        str(event)
+        async for workflow in rota.temporal.list_workflows(f"RotaScheduleId = '{schedule['id']}'")
+        async for event in rota.temporal.get_workflow_handle(workflow.id).fetch_history_events()
+    ]
+    assert history
+    assert "S3cret-canary" not in "".join(history) + str(execution) + str(listed)
+
+
+async def test_the_operator_sees_names_and_outcome_in_temporal(rota: Rota) -> None:
+    schedule = await rota.create(executable("/bin/true", name="Nothing much"), name=f"Nightly Sync {uuid.uuid4()}")
+    execution_id = await rota.run(schedule)
+    await rota.ended(execution_id)
+
+    # The server's listing follows the workflow a moment later.
+    query = f"RotaExecutionId = '{execution_id}' AND RotaOutcome = 'Complete'"
+    async with asyncio.timeout(20):
+        while not (listed := [found async for found in rota.temporal.list_workflows(query)]):
+            await asyncio.sleep(0.05)
+    [workflow] = listed
+
+    assert workflow.id.endswith(f"/run/{execution_id}")
+    assert workflow.id.startswith("nightly-sync-")
+    assert workflow.workflow_type == "ScheduleExecution"
+    assert workflow.search_attributes["RotaTrigger"] == ["Manual"]
+    handle = rota.temporal.get_workflow_handle(workflow.id)
+    assert await (await handle.describe()).static_summary() == schedule["name"]
+    scheduled = [
+        event
+        async for event in handle.fetch_history_events()
+        if event.HasField("activity_task_scheduled_event_attributes")
+    ]
+    [step] = scheduled
+    assert b"Nothing much" in step.user_metadata.summary.data

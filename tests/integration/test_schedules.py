@@ -1,0 +1,314 @@
+"""Schedules over HTTP: what is documented comes back, what is wrong is told, and nothing half-done stays."""
+
+import asyncio
+import uuid
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import httpx
+import pytest
+from temporalio.client import Client, ScheduleHandle
+from temporalio.service import RPCError
+
+from catalogue.api_keys import Role, new_api_key
+from catalogue.engine import Catalogue
+from contracts.ids import trigger_id
+from runtime.temporal import data_converter
+from tests.integration.stack import Rota, serving
+
+# The example of the documented API, as a client would send it.
+EXAMPLE: dict[str, Any] = {
+    "name": "Daily Delta Sync",
+    "description": "Import, sync, and export changes from all connected systems",
+    "triggerType": "Cron",
+    "patternType": "SpecificTimes",
+    "daysOfWeek": "1,2,3,4,5",
+    "runTimes": "06:00",
+    "intervalValue": None,
+    "intervalUnit": None,
+    "intervalWindowStart": None,
+    "intervalWindowEnd": None,
+    "isEnabled": True,
+    "steps": [
+        {
+            "stepIndex": 0,
+            "name": None,
+            "executionMode": "Sequential",
+            "stepType": "RunProfile",
+            "continueOnFailure": False,
+            "timeoutSeconds": None,
+            "connectedSystemId": 1,
+            "runProfileId": 1,
+            "scriptPath": None,
+            "arguments": None,
+            "executablePath": None,
+            "workingDirectory": None,
+            "sqlConnectionString": None,
+            "sqlScriptPath": None,
+        },
+    ],
+}
+
+TRUE = {"stepType": "Executable", "executablePath": "/bin/true"}
+
+
+def handle_of(api: Rota, schedule: dict[str, Any]) -> ScheduleHandle:
+    return api.temporal.get_schedule_handle(trigger_id(uuid.UUID(schedule["id"])))
+
+
+async def test_the_documented_example_comes_back_with_every_attribute(api: Rota) -> None:
+    answer = await api.http.post("/api/v1/schedules", json=EXAMPLE)
+
+    assert answer.status_code == 201
+    created = answer.json()
+    assert answer.headers["location"] == f"/api/v1/schedules/{created['id']}"
+    for name, value in EXAMPLE.items():
+        if name != "steps":
+            assert created[name] == value
+    assert created["cronExpression"] == "0 6 * * 1-5"
+    assert created["stepCount"] == 1
+    assert created["lastRunTime"] is None
+    assert created["lastUpdated"] is None
+    assert created["created"].endswith("Z")
+    [step] = created["steps"]
+    assert uuid.UUID(step["id"])
+    assert {name: step[name] for name in EXAMPLE["steps"][0]} == EXAMPLE["steps"][0]
+    assert any("connected system 1" in warning for warning in created["warnings"])
+    following = datetime.fromisoformat(created["nextRunTime"])
+    assert following.astimezone(UTC).strftime("%H:%M") == "06:00"
+    assert following.weekday() < 5
+    description = await handle_of(api, created).describe()
+    assert description.info.next_action_times[0] == following
+    read = await api.http.get(f"/api/v1/schedules/{created['id']}")
+    assert read.json() == created
+
+
+async def test_put_merges_and_keeps_step_ids(api: Rota) -> None:
+    schedule = await api.create(
+        TRUE | {"name": "one", "timeoutSeconds": 30},
+        TRUE | {"name": "two", "stepIndex": 1},
+        description="before",
+    )
+    first = schedule["steps"][0]["id"]
+
+    answer = await api.http.put(
+        f"/api/v1/schedules/{schedule['id']}",
+        json={"description": "after", "steps": [{"Id": first, "StepIndex": 3}]},
+    )
+
+    assert answer.status_code == 200, answer.text
+    changed = answer.json()
+    assert changed["name"] == schedule["name"]
+    assert changed["description"] == "after"
+    assert changed["lastUpdated"] is not None
+    [step] = changed["steps"]
+    assert step == schedule["steps"][0] | {"stepIndex": 3}
+    cleared = await api.http.put(f"/api/v1/schedules/{schedule['id']}", json={"description": None})
+    assert cleared.json()["description"] is None
+    assert cleared.json()["steps"] == changed["steps"]
+
+
+async def test_enable_and_disable_reach_temporal_in_the_same_call(api: Rota) -> None:
+    schedule = await api.create(TRUE, **{**EXAMPLE, "name": f"s {uuid.uuid4()}", "isEnabled": False, "steps": [TRUE]})
+    assert schedule["nextRunTime"] is None
+    assert (await handle_of(api, schedule).describe()).schedule.state.paused
+
+    enabled = await api.http.post(f"/api/v1/schedules/{schedule['id']}/enable")
+    assert enabled.status_code == 200
+    assert enabled.json()["isEnabled"] is True
+    assert enabled.json()["nextRunTime"] is not None
+    assert not (await handle_of(api, schedule).describe()).schedule.state.paused
+
+    disabled = await api.http.post(f"/api/v1/schedules/{schedule['id']}/disable")
+    assert disabled.json()["nextRunTime"] is None
+    description = await handle_of(api, schedule).describe()
+    assert description.schedule.state.paused
+    assert "disabled in Rota" in (description.schedule.state.note or "")
+
+
+async def test_delete_takes_the_temporal_schedule_with_it(api: Rota) -> None:
+    schedule = await api.create(**{**EXAMPLE, "name": f"s {uuid.uuid4()}"})
+
+    assert (await api.http.delete(f"/api/v1/schedules/{schedule['id']}")).status_code == 204
+
+    assert (await api.http.get(f"/api/v1/schedules/{schedule['id']}")).status_code == 404
+    with pytest.raises(RPCError, match="not found"):
+        await handle_of(api, schedule).describe()
+
+
+async def test_a_schedule_without_steps_does_not_run(api: Rota) -> None:
+    schedule = await api.create()
+
+    answer = await api.http.post(f"/api/v1/schedules/{schedule['id']}/run")
+
+    assert answer.status_code == 400
+    assert answer.json()["message"] == "Cannot run a schedule with no steps"
+    listed = await api.http.get("/api/v1/schedule-executions", params={"scheduleId": schedule["id"]})
+    assert listed.json()["totalCount"] == 0
+
+
+async def test_the_list_pages_searches_and_sorts(api: Rota) -> None:
+    for name in ("alpha", "Beta", "gamma"):
+        await api.create(TRUE, name=name, description="of the greek alphabet")
+
+    page = (await api.http.get("/api/v1/schedules", params={"SEARCH": "GREEK", "sortBy": "name", "pageSize": 2})).json()
+    beyond = (await api.http.get("/api/v1/schedules", params={"page": 9, "pageSize": 1000})).json()
+
+    assert [item["name"] for item in page["items"]] in (["alpha", "Beta"], ["Beta", "alpha"])
+    assert (page["totalCount"], page["totalPages"], page["hasNextPage"], page["hasPreviousPage"]) == (3, 2, True, False)
+    assert page["items"][0]["stepCount"] == 1
+    assert (beyond["items"], beyond["totalCount"], beyond["pageSize"]) == ([], 3, 100)
+    assert (await api.http.get("/api/v1/schedules", params={"pageSize": 0})).status_code == 400
+
+
+@pytest.mark.parametrize(
+    ("body", "field", "says"),
+    [
+        ({}, "name", "required"),
+        ({"name": "  "}, "name", "empty"),
+        ({"name": "x" * 201}, "name", "200"),
+        ({"name": "n", "triggerType": "Cron"}, "daysOfWeek", ""),
+        ({"name": "n", "triggerType": "Sometimes"}, "triggerType", "Cron, Manual"),
+        ({"name": "n", "triggerType": 1}, "triggerType", "Cron, Manual"),
+        ({"name": "n", "isEnabled": "yes"}, "isEnabled", ""),
+        ({"name": "n", "steps": [{"stepType": "Teleport"}]}, "steps[0].stepType", "Unknown step type: Teleport"),
+        (
+            {"name": "n", "steps": [TRUE, {}]},
+            "steps[1].connectedSystemId",
+            "Connected System ID is required for RunProfile steps",
+        ),
+        (
+            {"name": "n", "steps": [{"stepType": "PowerShell"}]},
+            "steps[0].scriptPath",
+            "Script path is required for PowerShell steps",
+        ),
+        (
+            {"name": "n", "steps": [{"stepType": "Executable"}]},
+            "steps[0].executablePath",
+            "Executable path is required for Executable steps",
+        ),
+        ({"name": "n", "steps": [TRUE | {"timeoutSeconds": 0}]}, "steps[0].timeoutSeconds", "at least 1"),
+        ({"name": "n", "steps": [TRUE | {"timeoutSeconds": 86401}]}, "steps[0].timeoutSeconds", "86400"),
+        ({"name": "n", "steps": [TRUE | {"maxAttempts": 11}]}, "steps[0].maxAttempts", "10"),
+        ({"name": "n", "steps": [TRUE | {"id": "nope"}]}, "steps[0].id", "GUID"),
+        ({"name": "n", "steps": None}, "steps", ""),
+        ({"name": "n", "steps": [None]}, "steps[0]", ""),
+    ],
+)
+async def test_bad_input_is_a_400_that_names_the_field(api: Rota, body: dict[str, Any], field: str, says: str) -> None:
+    answer = await api.http.post("/api/v1/schedules", json=body)
+
+    assert answer.status_code == 400, answer.text
+    error = answer.json()
+    assert set(error) == {"code", "message", "details", "validationErrors", "timestamp"}
+    assert error["code"] == "VALIDATION_ERROR"
+    assert field in error["validationErrors"], error
+    assert says in " ".join(error["validationErrors"][field])
+    assert (await api.http.get("/api/v1/schedules")).json()["totalCount"] == 0
+
+
+@pytest.mark.parametrize(
+    ("content", "content_type", "status"),
+    [
+        (b"{", "application/json", 400),
+        (b"", "application/json", 400),
+        (b'{"name": "a", "Name": "b"}', "application/json", 400),
+        (b'{"name": "a\\u0000b"}', "application/json", 400),
+        (b'{"name": ' + b"[" * 40 + b"]" * 40 + b"}", "application/json", 400),
+        (b"name=a", "application/x-www-form-urlencoded", 415),
+        (b'{"name": "a"}', "application/json; charset=utf-16", 415),
+        (b'\xef\xbb\xbf{"name": "with a byte-order mark"}', "text/json", 201),
+        (
+            b'{"NAME": "any case", "isenabled": false, "intervalValue": "5"}',
+            "application/vnd.x+json; charset=UTF-8",
+            201,
+        ),
+        (b'{"name": "' + b"x" * (8 * 1024 * 1024) + b'"}', "application/json", 413),
+    ],
+)
+async def test_what_counts_as_json(api: Rota, content: bytes, content_type: str, status: int) -> None:
+    answer = await api.http.post("/api/v1/schedules", content=content, headers={"Content-Type": content_type})
+
+    assert answer.status_code == status, answer.text
+    assert answer.headers["content-type"] == "application/json"
+
+
+async def test_keys_and_roles(api: Rota, catalogue: Catalogue) -> None:
+    reader, reader_secret = new_api_key("reader", Role.READER)
+    expired, expired_secret = new_api_key("expired", Role.ADMINISTRATOR, datetime.now(UTC) - timedelta(seconds=1))
+    async with catalogue.write() as session:
+        session.add_all([reader, expired])
+
+    async def ask(method: str, key: str | None) -> httpx.Response:
+        async with httpx.AsyncClient(base_url=api.http.base_url) as http:
+            headers = {"X-API-Key": key} if key is not None else {}
+            return await http.request(
+                method, "/api/v1/schedules", headers=headers, json={"name": "n"} if method == "POST" else None
+            )
+
+    for key in (None, "", "rota_ak_" + "0" * 64, expired_secret):
+        answer = await ask("GET", key)
+        assert answer.status_code == 401
+        assert answer.json()["code"] == "UNAUTHORISED"
+    assert (await ask("GET", reader_secret)).status_code == 200
+    forbidden = await ask("POST", reader_secret)
+    assert forbidden.status_code == 403
+    assert forbidden.json()["code"] == "FORBIDDEN"
+
+
+async def test_names_are_unique_and_unknown_things_are_404(api: Rota) -> None:
+    schedule = await api.create(name="Only one")
+
+    taken = await api.http.post("/api/v1/schedules", json={"name": "Only one"})
+    other_case = await api.http.post("/api/v1/schedules", json={"name": "only ONE"})
+    nowhere = await api.http.get(f"/api/v1/schedules/{uuid.uuid4()}")
+    no_guid = await api.http.get("/api/v1/schedules/nope")
+    no_route = await api.http.get("/api/v1/nothing/here")
+    no_method = await api.http.patch(f"/api/v1/schedules/{schedule['id']}")
+    no_execution = await api.http.get(f"/api/v1/schedule-executions/{uuid.uuid4()}")
+
+    assert (taken.status_code, taken.json()["code"]) == (409, "CONFLICT")
+    assert other_case.status_code == 201
+    assert nowhere.json()["message"].startswith("Schedule not found: ")
+    assert no_execution.json()["message"].startswith("Schedule execution not found: ")
+    for answer in (nowhere, no_guid, no_route, no_execution):
+        assert (answer.status_code, answer.json()["code"]) == (404, "NOT_FOUND")
+    assert (no_method.status_code, no_method.json()["code"]) == (405, "METHOD_NOT_ALLOWED")
+
+
+async def test_without_temporal_nothing_changes_and_the_catalogue_goes_on_answering(api: Rota, api_key: str) -> None:
+    schedule = await api.create(TRUE, name="kept")
+    nowhere = await Client.connect("127.0.0.1:1", lazy=True, data_converter=data_converter)
+    async with (
+        serving(api.settings, nowhere) as url,
+        httpx.AsyncClient(base_url=url, headers={"X-API-Key": api_key}, timeout=60) as http,
+    ):
+        created, ran, deleted = await asyncio.gather(
+            http.post("/api/v1/schedules", json={**EXAMPLE, "name": "refused"}),
+            http.post(f"/api/v1/schedules/{schedule['id']}/run"),
+            http.delete(f"/api/v1/schedules/{schedule['id']}"),
+        )
+        listed = await http.get("/api/v1/schedules")
+        executions = await http.get("/api/v1/schedule-executions")
+        ready = await http.get("/api/v1/health/ready")
+
+    for answer in (created, ran, deleted):
+        assert (answer.status_code, answer.json()["code"]) == (503, "SERVICE_UNAVAILABLE")
+        assert int(answer.headers["retry-after"]) > 0
+    assert [item["name"] for item in listed.json()["items"]] == ["kept"]
+    assert listed.json()["items"][0]["lastRunTime"] is None
+    assert executions.json()["items"] == []
+    assert ready.status_code == 503
+
+
+async def test_health_counts_workers(rota: Rota) -> None:
+    async with httpx.AsyncClient(base_url=rota.http.base_url) as anyone:
+        async with asyncio.timeout(20):
+            while not (ready := (await anyone.get("/api/v1/health/ready")).json())["workers"]:
+                await asyncio.sleep(0.05)
+        version = await anyone.get("/api/v1/health/version")
+        health = await anyone.get("/api/v1/health")
+
+    assert (ready["status"], ready["workers"]) == ("ready", 1)
+    assert version.json()["product"] == "Rota"
+    assert health.json()["status"] == "healthy"
