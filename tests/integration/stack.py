@@ -14,6 +14,7 @@ from temporalio.client import Client
 
 from api.app import create_app
 from runtime.settings import Settings
+from tests.waiting import eventually
 
 TERMINAL = {"Complete", "CompleteWithError", "Failed", "Cancelled"}
 
@@ -51,12 +52,13 @@ class Rota:
         condition: Callable[[dict[str, Any]], bool],
         seconds: float = 40,
     ) -> dict[str, Any]:
-        async with asyncio.timeout(seconds):
-            while True:
-                execution = await self.execution(execution_id)
-                if condition(execution):
-                    return execution
-                await asyncio.sleep(0.05)
+        async def probe() -> dict[str, Any] | None:
+            execution = await self.execution(execution_id)
+            return execution if condition(execution) else None
+
+        execution = await eventually(probe, seconds)
+        assert execution is not None
+        return execution
 
     async def ended(self, execution_id: str, seconds: float = 40) -> dict[str, Any]:
         return await self.until(execution_id, lambda execution: execution["status"] in TERMINAL, seconds)
@@ -77,9 +79,7 @@ async def serving(settings: Settings, temporal: Client) -> AsyncIterator[str]:
     )
     serve = asyncio.create_task(server._serve())  # serve() would take over the test run's signals
     try:
-        async with asyncio.timeout(20):
-            while not server.started:
-                await asyncio.sleep(0.01)
+        await eventually(lambda: asyncio.sleep(0, server.started))
         port = server.servers[0].sockets[0].getsockname()[1]
         yield f"http://127.0.0.1:{port}"
     finally:

@@ -5,7 +5,10 @@ import uuid
 from datetime import datetime
 from typing import Any
 
+from temporalio.client import WorkflowExecution
+
 from tests.integration.stack import Rota, Run
+from tests.waiting import eventually
 
 
 def executable(path: str, **fields: Any) -> dict[str, Any]:
@@ -265,10 +268,11 @@ async def test_the_operator_sees_names_and_outcome_in_temporal(rota: Rota) -> No
 
     # The server's listing follows the workflow a moment later.
     query = f"RotaExecutionId = '{execution_id}' AND RotaOutcome = 'Complete'"
-    async with asyncio.timeout(20):
-        while not (listed := [found async for found in rota.temporal.list_workflows(query)]):
-            await asyncio.sleep(0.05)
-    [workflow] = listed
+
+    async def listed() -> list[WorkflowExecution]:
+        return [found async for found in rota.temporal.list_workflows(query)]
+
+    [workflow] = await eventually(listed)
 
     assert workflow.id.endswith(f"/run/{execution_id}")
     assert workflow.id.startswith("nightly-sync-")

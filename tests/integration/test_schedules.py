@@ -15,6 +15,7 @@ from catalogue.engine import Catalogue
 from contracts.ids import trigger_id
 from runtime.temporal import data_converter
 from tests.integration.stack import Rota, serving
+from tests.waiting import eventually
 
 # The example of the documented API, as a client would send it.
 EXAMPLE: dict[str, Any] = {
@@ -303,12 +304,16 @@ async def test_without_temporal_nothing_changes_and_the_catalogue_goes_on_answer
 
 async def test_health_counts_workers(rota: Rota) -> None:
     async with httpx.AsyncClient(base_url=rota.http.base_url) as anyone:
-        async with asyncio.timeout(20):
-            while not (ready := (await anyone.get("/api/v1/health/ready")).json())["workers"]:
-                await asyncio.sleep(0.05)
+
+        async def ready_with_worker() -> dict[str, Any] | None:
+            answer: dict[str, Any] = (await anyone.get("/api/v1/health/ready")).json()
+            return answer if answer["workers"] else None
+
+        ready = await eventually(ready_with_worker)
         version = await anyone.get("/api/v1/health/version")
         health = await anyone.get("/api/v1/health")
 
+    assert ready is not None
     assert (ready["status"], ready["workers"]) == ("ready", 1)
     assert version.json()["product"] == "Rota"
     assert health.json()["status"] == "healthy"

@@ -1,0 +1,158 @@
+"""Steps and record of an execution, replaced by name: everything else of the workflow is real."""
+
+import asyncio
+import uuid
+from collections import defaultdict
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from datetime import timedelta
+from typing import Any
+
+from temporalio import activity
+from temporalio.client import Client, WorkflowHandle
+from temporalio.exceptions import ApplicationError
+from temporalio.worker import Worker
+
+from contracts.execution import (
+    CloseRequest,
+    ExecutionRequest,
+    ExecutionResult,
+    ExecutionStatus,
+    Opened,
+    OpenRequest,
+    PlanSlice,
+    ProgressRequest,
+    StepInput,
+    StepOutcome,
+    StepSpec,
+    StepStatus,
+    TriggerType,
+)
+from contracts.names import CLOSE_EXECUTION, OPEN_EXECUTION, RECORD_PROGRESS, STEP_FAILED
+from worker import workflow_runner
+from workflows.schedule_execution import ScheduleExecution
+
+
+@dataclass
+class Record:
+    """The record of one execution, in memory: what the local activities wrote."""
+
+    plan: list[StepSpec]
+    decision: str = "run"
+    slice_size: int = 200
+    status: ExecutionStatus | None = None
+    message: str | None = None
+    outcomes: dict[uuid.UUID, StepOutcome] = field(default_factory=dict)
+    started: list[uuid.UUID] = field(default_factory=list)
+    writes: int = 0
+    closed: int = 0
+
+    @activity.defn(name=OPEN_EXECUTION)
+    async def open(self, request: OpenRequest) -> Opened:
+        self.writes += 1
+        return Opened(
+            decision=self.decision,
+            total_steps=len(self.plan),
+            total_groups=len({step.group for step in self.plan}),
+            plan=self.plan[request.position : request.position + self.slice_size],
+        )
+
+    @activity.defn(name=RECORD_PROGRESS)
+    async def record(self, request: ProgressRequest) -> PlanSlice:
+        self.writes += 1
+        self.outcomes |= {step.step_id: step.outcome for step in request.finished}
+        self.started += request.started
+        if request.read_from is None:
+            return PlanSlice()
+        return PlanSlice(plan=self.plan[request.read_from : request.read_from + self.slice_size])
+
+    @activity.defn(name=CLOSE_EXECUTION)
+    async def close(self, request: CloseRequest) -> None:
+        self.outcomes |= {step.step_id: step.outcome for step in request.finished}
+        self.status, self.message = request.status, request.message
+        self.closed += 1
+
+    def status_of(self, name: str) -> StepStatus | None:
+        [step] = [step for step in self.plan if step.name == name]
+        outcome = self.outcomes.get(step.step_id)
+        return outcome.status if outcome else None
+
+
+class Steps:
+    """Step activities that do what their name says, and note when."""
+
+    def __init__(self) -> None:
+        self.begun: list[str] = []
+        self.overlaps: dict[str, set[str]] = defaultdict(set)
+        self.attempts: dict[str, int] = defaultdict(int)
+        self.active: set[str] = set()
+        self.hanging = asyncio.Event()
+
+    @activity.defn(name="Work")
+    async def work(self, step: StepInput) -> StepOutcome:
+        self.begun.append(step.name)
+        self.attempts[step.name] += 1
+        for other in self.active:
+            self.overlaps[other].add(step.name)
+            self.overlaps[step.name].add(other)
+        self.active.add(step.name)
+        try:
+            match step.config.get("does"):
+                case "fail":
+                    outcome = StepOutcome(status=StepStatus.FAILED, message="it broke", exit_code=3)
+                    raise ApplicationError("it broke", outcome, type=STEP_FAILED)
+                case "flaky" if self.attempts[step.name] < 3:
+                    raise ApplicationError("not yet", type=STEP_FAILED)
+                case "hang":
+                    self.hanging.set()
+                    while True:
+                        activity.heartbeat()
+                        await asyncio.sleep(0.05)
+            await asyncio.sleep(step.config.get("seconds", 0))
+        finally:
+            self.active.discard(step.name)
+        return StepOutcome(status=StepStatus.COMPLETED, attempts=activity.info().attempt)
+
+
+def step(name: str, group: int, *, does: str = "", **fields: Any) -> StepSpec:
+    fields.setdefault("config", {"does": does} if does else {})
+    return StepSpec(step_id=uuid.uuid4(), position=0, group=group, name=name, step_type="Work", **fields)
+
+
+def plan(*steps: StepSpec) -> list[StepSpec]:
+    return [spec.model_copy(update={"position": position}) for position, spec in enumerate(steps)]
+
+
+@asynccontextmanager
+async def started(
+    client: Client,
+    task_queue: str,
+    record: Record,
+    steps: Steps,
+) -> AsyncIterator[WorkflowHandle[ScheduleExecution, ExecutionResult]]:
+    async with Worker(
+        client,
+        task_queue=task_queue,
+        workflows=[ScheduleExecution],
+        activities=[record.open, record.record, record.close, steps.work],
+        workflow_runner=workflow_runner(),
+        max_heartbeat_throttle_interval=timedelta(milliseconds=100),
+    ):
+        execution_id = uuid.uuid4()
+        yield await client.start_workflow(
+            ScheduleExecution.run,
+            ExecutionRequest(
+                schedule_id=uuid.uuid4(),
+                schedule_name="Nightly",
+                trigger=TriggerType.MANUAL,
+                execution_id=execution_id,
+            ),
+            id=f"nightly/run/{execution_id}",
+            task_queue=task_queue,
+        )
+
+
+async def run(client: Client, task_queue: str, record: Record, steps: Steps) -> ExecutionResult:
+    async with started(client, task_queue, record, steps) as handle:
+        return await handle.result()
