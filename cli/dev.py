@@ -11,7 +11,7 @@ from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import Final, Self
+from typing import IO, Final, Self
 
 import httpx
 
@@ -92,8 +92,22 @@ def api_key_file(data_dir: Path) -> Path:
 
 
 @asynccontextmanager
-async def dev_stack(settings: Settings, ports: Ports, *, with_worker: bool) -> AsyncIterator[bool]:
+async def dev_stack(
+    settings: Settings,
+    ports: Ports,
+    *,
+    with_worker: bool,
+    environment: Mapping[str, str] | None = None,
+    log_file: Path | None = None,
+) -> AsyncIterator[bool]:
     """Runs the server, the API and a worker; yields when they are ready, ends them afterwards.
+
+    Args:
+        settings: What the children shall be set to.
+        ports: Where they listen.
+        with_worker: Whether a worker is among them.
+        environment: Variables of the children besides this process's own.
+        log_file: Takes what API and worker log; None lets them log where this process does.
 
     Yields:
         Whether this was the first start, at which the API key was made.
@@ -103,29 +117,31 @@ async def dev_stack(settings: Settings, ports: Ports, *, with_worker: bool) -> A
         EmbeddedServerError: The Temporal server cannot be run, or the API does not come up.
     """
     settings.data_dir.mkdir(parents=True, exist_ok=True)
-    environment = _environment(settings, ports)
+    environment = _environment(settings, ports) | dict(environment or {})
     async with AsyncExitStack() as stack:
         stack.enter_context(_only_one(settings.data_dir))
         ports.check_free()
-        log = stack.enter_context((settings.data_dir / "temporal.log").open("ab"))
-        preparing = asyncio.create_task(_prepare(settings, environment))
+        server_log = stack.enter_context((settings.data_dir / "temporal.log").open("ab"))
+        log = stack.enter_context(log_file.open("ab")) if log_file else None
+        preparing = asyncio.create_task(_prepare(settings, environment, log))
 
         async def server() -> asyncio.subprocess.Process:
-            return await start_server(
+            started = await start_server(
                 host=ports.host,
                 port=ports.temporal,
                 ui_port=ports.ui,
                 database=settings.data_dir / "temporal.db",
-                log=log,
+                log=server_log,
             )
+            return started.process
 
         await stack.enter_async_context(_KeptUp("Temporal server", server, _STOP_SECONDS))
         first_start = await preparing
-        api = _rota(environment, "api", "--host", ports.host, "--port", str(ports.api))
+        api = _rota(environment, log, "api", "--host", ports.host, "--port", str(ports.api))
         await stack.enter_async_context(_KeptUp("API", api, _STOP_SECONDS))
         if with_worker:
             drain = settings.drain_seconds.total_seconds() + settings.kill_grace_seconds.total_seconds()
-            await stack.enter_async_context(_KeptUp("worker", _rota(environment, "worker"), drain + _STOP_SECONDS))
+            await stack.enter_async_context(_KeptUp("worker", _rota(environment, log, "worker"), drain + _STOP_SECONDS))
         await _wait_until_ready(ports, with_worker=with_worker)
         yield first_start
 
@@ -168,26 +184,31 @@ class _KeptUp:
 def _environment(settings: Settings, ports: Ports) -> dict[str, str]:
     """Returns the environment of the children: these settings, and the embedded server whatever else is set."""
     environment = {name: value for name, value in os.environ.items() if not name.startswith("TEMPORAL_")}
-    environment |= {
+    return environment | {
         "ROTA_DATA_DIR": str(settings.data_dir.absolute()),
+        "ROTA_DATABASE_URL": settings.catalogue_url,
+        "ROTA_SCRIPT_ROOTS": os.pathsep.join(str(root) for root in settings.script_roots or [Path.cwd()]),
         "TEMPORAL_ADDRESS": f"{ports.host}:{ports.temporal}",
         "PYTHONUNBUFFERED": "1",
     }
-    environment.setdefault("ROTA_SCRIPT_ROOTS", str(Path.cwd()))
-    return environment
 
 
-def _rota(environment: Mapping[str, str], *arguments: str) -> Callable[[], Awaitable[asyncio.subprocess.Process]]:
+def _rota(
+    environment: Mapping[str, str],
+    log: IO[bytes] | None,
+    *arguments: str,
+) -> Callable[[], Awaitable[asyncio.subprocess.Process]]:
     async def start() -> asyncio.subprocess.Process:
-        return await start_child([sys.executable, "-m", "cli.main", *arguments], environment=environment)
+        command = [sys.executable, "-m", "cli.main", *arguments]
+        return await start_child(command, output=log, environment=environment)
 
     return start
 
 
-async def _prepare(settings: Settings, environment: Mapping[str, str]) -> bool:
+async def _prepare(settings: Settings, environment: Mapping[str, str], log: IO[bytes] | None) -> bool:
     """Migrates the catalogue and makes the first API key, in a process that takes its memory with it."""
     first_start = not api_key_file(settings.data_dir).exists()
-    process = await start_child([sys.executable, "-m", "cli.prepare"], environment=environment)
+    process = await start_child([sys.executable, "-m", "cli.prepare"], output=log, environment=environment)
     if await process.wait() != 0:
         raise EmbeddedServerError("the catalogue could not be prepared; the lines above say why")
     return first_start

@@ -1,0 +1,28 @@
+"""Makes the attempts of steps that these tests run."""
+
+import os
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+from activities.support.output import OutputTail
+from activities.support.step_type import StepConfig, StepRun
+from activities.support.worker_context import WorkerContext
+
+
+def step_run(config: StepConfig | None, root: Path, **worker: Any) -> StepRun[Any]:
+    """Returns an attempt on a worker with one script root."""
+    context = {
+        "script_roots": (root,),
+        "step_environment": {"PATH": os.defpath},
+        "kill_grace": timedelta(seconds=0.3),
+        **worker,
+    }
+    return StepRun(config=config, output=OutputTail(), worker=WorkerContext(**context))  # type: ignore[type-var]
+
+
+def write_program(path: Path, text: str) -> str:
+    """Writes an executable file and returns its name."""
+    path.write_text(text)
+    path.chmod(0o755)
+    return path.name

@@ -1,0 +1,486 @@
+import array
+import asyncio
+import contextlib
+import errno
+import json
+import os
+import random
+import resource
+import signal
+import socket
+import sys
+import textwrap
+import threading
+import time
+from collections.abc import Callable, Iterator
+from datetime import timedelta
+from pathlib import Path
+from uuid import uuid4
+
+import psutil
+import pytest
+
+from activities.support import process, supervisor
+from activities.support.output import OutputTail
+from activities.support.process import Command, run_process
+
+GRACE = timedelta(seconds=0.3)
+TREE = str(Path(__file__).with_name("process_tree.py"))
+PYTHON = [sys.executable, "-I", "-S"]
+ROOT = Path(__file__).parents[3]
+
+linux_only = pytest.mark.skipif(sys.platform != "linux", reason="only Linux has child subreapers")
+
+
+def alive(token: str) -> list[psutil.Process]:
+    """Returns the living processes that have a token in their command line, whatever became of their parents."""
+    found = []
+    for candidate in psutil.process_iter():
+        with contextlib.suppress(psutil.Error):
+            if candidate.status() != psutil.STATUS_ZOMBIE and any(token in word for word in candidate.cmdline()):
+                found.append(candidate)
+    return found
+
+
+async def until(condition: Callable[[], object]) -> None:
+    while not condition():  # noqa: ASYNC110 - what other processes do sets no event
+        await asyncio.sleep(0.01)
+
+
+@pytest.fixture
+def token() -> Iterator[str]:
+    """A word for command lines; what still carries it after the test is ended."""
+    token = f"token-{uuid4().hex}"
+    yield token
+    for survivor in alive(token):
+        survivor.kill()
+
+
+class Step:
+    """Runs a command as a step does, and keeps what is to be known of it."""
+
+    def __init__(self, *argv: str, cwd: Path = ROOT, environment: dict[str, str] | None = None) -> None:
+        self.output = OutputTail()
+        self.ended: list[int] = []
+        self._command = Command(argv, cwd, {"PATH": os.defpath} if environment is None else environment)
+
+    async def run(self) -> int:
+        return await run_process(self._command, self.output, grace=GRACE, on_ended=self.ended.append)
+
+    def is_ready(self, members: int) -> bool:
+        return self.output.text().count("ready") == members
+
+
+def tree(token: str, mode: str, *members: object) -> Step:
+    return Step(*PYTHON, TREE, token, mode, json.dumps(members))
+
+
+async def cancel(task: asyncio.Task[int]) -> None:
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+
+
+@pytest.fixture(params=["supervised", "portable"])
+def any_platform(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
+    """Runs a test with Linux's means, and with those that all platforms have."""
+    if request.param == "supervised":
+        if sys.platform != "linux":
+            pytest.skip("only Linux has child subreapers")
+    else:
+        monkeypatch.setattr(process, "_SupervisedRun", process._PortableRun)
+    return str(request.param)
+
+
+# What a process is given.
+
+
+@pytest.mark.usefixtures("any_platform")
+async def test_both_streams_and_the_exit_code_come_back() -> None:
+    step = Step("/bin/sh", "-c", "echo out; echo err >&2; exit 3")
+    assert await step.run() == 3
+    assert sorted(step.output.text().splitlines()) == ["err", "out"]
+    assert step.output.stderr_tail == "err\n"
+    assert step.ended == [0]
+
+
+async def test_it_gets_its_own_session_no_stdin_and_exactly_its_environment(tmp_path: Path) -> None:
+    show = "import os, json; print(json.dumps([os.getsid(0) == os.getpid(), os.read(0, 9).decode(), os.getcwd(), {**os.environ}]))"
+    step = Step(*PYTHON, "-c", show, cwd=tmp_path, environment={"LC_ALL": "C.UTF-8", "NAME": "väl\nue"})
+    assert await step.run() == 0
+    assert json.loads(step.output.text()) == [True, "", str(tmp_path), {"LC_ALL": "C.UTF-8", "NAME": "väl\nue"}]
+
+
+@pytest.mark.usefixtures("any_platform")
+async def test_words_arrive_byte_for_byte() -> None:
+    words = ["", " ", "a'b\"c\\d", "$HOME *", "ünïcödé 🐘", os.fsdecode(b"odd \xff byte"), "x" * 100_000]
+    step = Step(
+        *PYTHON, "-c", "import sys, os; [print(len(os.fsencode(w)), ascii(w)[:60]) for w in sys.argv[1:]]", *words
+    )
+    assert await step.run() == 0
+    assert step.output.text() == "".join(f"{len(os.fsencode(word))} {ascii(word)[:60]}\n" for word in words)
+
+
+@linux_only
+async def test_signals_are_at_their_defaults_even_where_the_worker_ignores_them(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    launcher = process._Launcher()
+    monkeypatch.setattr(process, "_launcher", launcher)
+    ignored = (signal.SIGTERM, signal.SIGINT, signal.SIGCHLD)
+    handlers = [signal.signal(number, signal.SIG_IGN) for number in ignored]
+    try:
+        launcher._start()
+    finally:
+        for number, handler in zip(ignored, handlers, strict=True):
+            signal.signal(number, handler)
+    try:
+        step = Step("/bin/cat", "/proc/self/status")
+        assert await step.run() == 0
+    finally:
+        launcher.close()
+    status = dict(line.split(":\t", 1) for line in step.output.text().splitlines())
+    ignoring, blocked = int(status["SigIgn"], 16), int(status["SigBlk"], 16)
+    assert not [number for number in (*ignored, signal.SIGPIPE) if ignoring >> (number - 1) & 1]
+    assert blocked == 0
+
+
+@pytest.mark.usefixtures("any_platform")
+async def test_a_signal_is_a_negative_exit_code() -> None:
+    assert await Step("/bin/sh", "-c", "kill -9 $$").run() == -signal.SIGKILL
+
+
+async def test_it_may_signal_its_whole_group() -> None:
+    assert await Step("/bin/sh", "-c", "kill -9 0").run() == -signal.SIGKILL
+
+
+@pytest.mark.usefixtures("any_platform")
+async def test_what_cannot_be_started_says_why(tmp_path: Path) -> None:
+    no_interpreter_line = tmp_path / "script"
+    no_interpreter_line.write_text("echo\n")
+    no_interpreter_line.chmod(0o755)
+    cases = [
+        (Step(str(tmp_path / "missing")), errno.ENOENT),
+        (Step(str(no_interpreter_line)), errno.ENOEXEC),
+        (Step("/bin/true", cwd=tmp_path / "missing"), errno.ENOENT),
+        (Step("/bin/true", "x" * 3_000_000), errno.E2BIG),
+    ]
+    for step, expected in cases:
+        with pytest.raises(OSError) as caught:  # noqa: PT011 - the number is checked
+            await step.run()
+        assert caught.value.errno == expected
+
+
+@linux_only
+async def test_a_nul_in_an_argument_is_an_error() -> None:
+    with pytest.raises(OSError, match="Invalid argument"):
+        await Step("/bin/echo", "a\0b").run()
+
+
+# What becomes of what it starts.
+
+KINDS = ["child", "setsid", "daemon", "ignores"]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.usefixtures("any_platform")
+async def test_nothing_outlives_a_normal_end(kind: str, token: str) -> None:
+    step = tree(token, "exit", [kind, [["child", []]]])
+    assert await step.run() == 7
+    assert alive(token) == []
+    assert step.ended == [2]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.usefixtures("any_platform")
+async def test_nothing_outlives_a_cancel(kind: str, token: str) -> None:
+    step = tree(token, "stay", [kind, [["child", []]]])
+    task = asyncio.create_task(step.run())
+    await until(lambda: step.is_ready(3))
+    await cancel(task)
+    assert alive(token) == []
+    assert step.ended == [3]
+
+
+@linux_only
+@pytest.mark.parametrize("mode", ["exit", "stay"])
+async def test_a_daemon_that_clears_its_environment_does_not_outlive_it(mode: str, token: str) -> None:
+    step = tree(token, mode, ["clean", []])
+    task = asyncio.create_task(step.run())
+    if mode == "stay":
+        await until(lambda: step.is_ready(2))
+        await cancel(task)
+        assert step.ended == [2]
+    else:
+        assert await task == 7
+        assert step.ended == [1]
+    assert alive(token) == []
+
+
+def random_members(source: random.Random, depth: int = 3) -> list[object]:
+    kinds = [*KINDS, "clean"]
+    return [
+        [source.choice(kinds), random_members(source, depth - 1) if depth else []] for _ in range(source.randint(0, 3))
+    ]
+
+
+@linux_only
+@pytest.mark.parametrize("seed", range(20))
+async def test_nothing_outlives_a_cancel_at_any_moment(seed: int, token: str) -> None:
+    source = random.Random(seed)  # noqa: S311 - trees, not secrets
+    step = tree(token, source.choice(["stay", "exit"]), *random_members(source, depth=2))
+    task = asyncio.create_task(step.run())
+    await asyncio.wait({task}, timeout=source.random() * 0.15)
+    task.cancel()
+    with contextlib.suppress(asyncio.CancelledError):
+        await task
+    assert alive(token) == []
+
+
+@pytest.mark.usefixtures("any_platform")
+async def test_a_second_cancel_does_not_leave_anything_behind(token: str) -> None:
+    step = tree(token, "stay", ["ignores", []])
+    task = asyncio.create_task(step.run())
+    await until(lambda: step.is_ready(2))
+    task.cancel()
+    await asyncio.sleep(0)
+    await cancel(task)
+    assert alive(token) == []
+    assert step.ended == [2]
+
+
+async def test_a_cancel_before_the_start_starts_nothing() -> None:
+    step = Step("/bin/echo", "started")
+    task = asyncio.create_task(step.run())
+    await asyncio.sleep(0)  # it is about to ask for a process
+    await cancel(task)
+    assert step.output.text() == ""
+    assert step.ended == [0]
+
+
+async def test_a_timeout_is_a_timeout() -> None:
+    with pytest.raises(TimeoutError):
+        async with asyncio.timeout(0.1):
+            await Step("/bin/sleep", "600").run()
+
+
+@pytest.mark.usefixtures("any_platform")
+async def test_the_grace_period_is_for_cleaning_up() -> None:
+    script = "trap 'sh -c \"echo cleaned up\"; exit 0' TERM; echo ready; sleep 600 & wait"
+    step = Step("/bin/sh", "-c", script)
+    task = asyncio.create_task(step.run())
+    await until(lambda: step.is_ready(1))
+    await cancel(task)
+    assert step.output.last_line == "cleaned up"
+
+
+@linux_only
+async def test_what_is_about_to_end_by_itself_may() -> None:
+    # A shell does not wait for what reads its output.
+    step = Step("/bin/bash", "-c", "exec > >(cat; echo all of it); seq 20000")
+    assert await step.run() == 0
+    assert step.output.last_line == "all of it"
+    assert step.ended == [0]
+
+
+@pytest.mark.usefixtures("any_platform")
+async def test_the_processes_of_others_are_left_alone(token: str) -> None:
+    mine = await asyncio.create_subprocess_exec("/bin/sleep", "600")
+    neighbour = tree(f"neighbour-{token}", "stay", ["daemon", []])
+    task = asyncio.create_task(neighbour.run())
+    await until(lambda: neighbour.is_ready(2))
+    assert await tree(f"step-{token}", "exit", ["daemon", []]).run() == 7
+    assert alive(f"step-{token}") == []
+    assert len(alive(f"neighbour-{token}")) == 2
+    assert mine.returncode is None
+    await cancel(task)
+    assert alive(f"neighbour-{token}") == []
+    assert mine.returncode is None
+    mine.kill()
+    await mine.wait()
+
+
+@linux_only
+async def test_a_pipe_that_was_handed_on_does_not_hold_the_step(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(process, "_DRAIN_SECONDS", 0.2)
+    received = array.array("i")
+    with socket.socket(socket.AF_UNIX) as server:
+        server.bind(str(tmp_path / "socket"))
+        server.listen()
+        hand_on = "import os, socket; s = socket.socket(socket.AF_UNIX); s.connect('socket'); socket.send_fds(s, [b'x'], [1]); print('done')"
+        step = Step(*PYTHON, "-c", hand_on, cwd=tmp_path)
+        assert await step.run() == 0
+        with server.accept()[0] as connection:
+            received.extend(socket.recv_fds(connection, 1, 1)[1])
+    assert step.output.text() == "done\n"
+    with pytest.raises(BrokenPipeError):
+        os.write(received[0], b"nobody reads any more")
+    os.close(received[0])
+
+
+@linux_only
+async def test_what_may_not_be_signalled_is_named(
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+    token: str,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    # As the kernel refuses for a process of another user (sudo); only the system call's answer is made up.
+    wrapper = tmp_path / "supervisor.py"
+    wrapper.write_text(
+        textwrap.dedent(f"""
+        import os, runpy
+        kill = os.kill
+        def refusing(pid, signum):
+            with open(f"/proc/{{pid}}/cmdline", "rb") as file:
+                if b"{token}" in file.read():
+                    raise PermissionError
+            kill(pid, signum)
+        os.kill = refusing
+        runpy.run_path({supervisor.__file__!r}, run_name="__main__")
+        """),
+    )
+    monkeypatch.setattr(supervisor, "__file__", str(wrapper))
+    launcher = process._Launcher()
+    monkeypatch.setattr(process, "_launcher", launcher)
+    step = tree(token, "exit", ["daemon", []])
+    assert await step.run() == 7
+    launcher.close()
+    (left,) = alive(token)
+    assert step.output.last_line == f"Rota: 1 processes may not be ended by this user: {left.pid}"
+    assert str(left.pid) in caplog.text
+    assert step.ended == [0]
+
+
+# What becomes of it when something else goes wrong.
+
+
+@linux_only
+async def test_a_killed_worker_leaves_nothing_behind(token: str) -> None:
+    worker = textwrap.dedent(f"""
+        import asyncio
+        from datetime import timedelta
+        from pathlib import Path
+        from activities.support.output import OutputTail
+        from activities.support.process import Command, run_process
+        class Echo(OutputTail):
+            def feed(self, data, stream="stdout", *, final=False):
+                print(data.decode(), end="", flush=True)
+        command = Command({(*PYTHON, TREE, token, "stay", '[["clean", []], ["ignores", []]]')!r}, Path("/"), {{}})
+        asyncio.run(run_process(command, Echo(), grace=timedelta(seconds=0.2), on_ended=print))
+    """)
+    running = await asyncio.create_subprocess_exec(
+        sys.executable,
+        "-c",
+        worker,
+        cwd=ROOT,
+        stdout=asyncio.subprocess.PIPE,
+        env={"PYTHONPATH": str(ROOT)},
+    )
+    assert running.stdout is not None
+    for _ in range(3):
+        assert await running.stdout.readline() == b"ready\n"
+    assert len([member for member in alive(token) if member.pid != running.pid]) == 3
+    running.kill()
+    await running.wait()
+    await until(lambda: not alive(token))
+
+
+@linux_only
+async def test_a_killed_supervisor_is_no_success(token: str) -> None:
+    step = tree(token, "stay")
+    task = asyncio.create_task(step.run())
+    await until(lambda: step.is_ready(1))
+    (root,) = alive(token)
+    parent = root.parent()
+    assert parent is not None
+    parent.kill()
+    with pytest.raises(ChildProcessError, match="its supervisor was killed"):
+        await task
+
+
+@linux_only
+async def test_killed_helpers_are_replaced(monkeypatch: pytest.MonkeyPatch) -> None:
+    launcher = process._Launcher()
+    monkeypatch.setattr(process, "_launcher", launcher)
+    assert await Step("/bin/true").run() == 0
+    assert launcher._process is not None
+    first = psutil.Process(launcher._process.pid)
+    await until(first.children)
+    (waiting,) = first.children()
+    waiting.kill()
+    await until(lambda: not waiting.is_running())
+    assert await Step("/bin/true").run() == 0
+    first.kill()
+    await until(lambda: first.status() == psutil.STATUS_ZOMBIE)
+    assert await Step("/bin/true").run() == 0
+    launcher.close()
+    await until(lambda: not first.is_running())
+
+
+@linux_only
+def test_a_step_that_no_process_is_to_be_had_for_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse() -> int:
+        raise BlockingIOError(errno.EAGAIN, "Resource temporarily unavailable")
+
+    monkeypatch.setattr(os, "fork", refuse)
+    worker, launcher = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    serving = threading.Thread(target=supervisor._launch, args=(launcher,))
+    serving.start()
+    control, theirs = socket.socketpair()
+    with Path(os.devnull).open("wb") as null:
+        socket.send_fds(worker, [b"fork"], [theirs.fileno(), null.fileno(), null.fileno()])
+    theirs.close()
+    with control:
+        assert json.loads(control.recv(65536))["error"] == errno.EAGAIN
+    worker.close()
+    serving.join()
+    launcher.close()
+
+
+async def test_many_at_once_do_not_mix(any_platform: str) -> None:
+    number = 60 if any_platform == "supervised" else 10
+    steps = [Step("/bin/sh", "-c", f"echo {index}; exit {index}") for index in range(number)]
+    assert await asyncio.gather(*(step.run() for step in steps)) == list(range(number))
+    assert [step.output.text() for step in steps] == [f"{index}\n" for index in range(number)]
+
+
+@pytest.mark.usefixtures("any_platform")
+async def test_nothing_stays_open() -> None:
+    await Step("/bin/true").run()  # what is kept open is open now
+    before = psutil.Process().num_fds()
+    await asyncio.gather(*(Step("/bin/true").run() for _ in range(5)))
+    with pytest.raises(OSError, match=r".*"):
+        await Step("/missing").run()
+    with pytest.raises(TimeoutError):
+        async with asyncio.timeout(0.05):
+            await Step("/bin/sleep", "600").run()
+    await asyncio.sleep(0)  # transports close in the next round of the loop
+    assert psutil.Process().num_fds() == before
+
+
+@pytest.mark.usefixtures("any_platform")
+async def test_output_of_gigabytes_costs_no_memory() -> None:
+    await Step("/bin/true").run()
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    step = Step("/bin/sh", "-c", "head -c 250000000 /dev/zero; head -c 10000000 /dev/urandom >&2; echo end")
+    assert await step.run() == 0
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 32 * 1024
+    assert "end" in step.output.text()
+
+
+@pytest.mark.usefixtures("any_platform")
+async def test_the_loop_is_not_held_while_a_tree_is_ended(token: str) -> None:
+    step = tree(token, "stay", ["ignores", []])
+    task = asyncio.create_task(step.run())
+    await until(lambda: step.is_ready(2))
+    task.cancel()
+    turns = 0
+    started = time.monotonic()
+    while not task.done():
+        await asyncio.sleep(0.001)
+        turns += 1
+    assert time.monotonic() - started >= GRACE.total_seconds()
+    assert turns > 20
