@@ -1,8 +1,8 @@
-"""Stands in for PowerShell where there is none: records what it is given, and exits as PowerShell was measured to.
+"""Stands in for PowerShell where there is none: records what it is given, and prints and exits as it is told.
 
-It takes `-File SCRIPT ARGUMENTS`, where SCRIPT is JSON: `stdout`, `stderr` (texts), `exit` (a code), `hold` (stay until a
-signal comes), `on_term` (`exit 0`, as PowerShell exits after SIGINT) and `litter` (write into its folders). The record goes to `pwsh-record.json` beside
-SCRIPT.
+It takes `-File SCRIPT ARGUMENTS`, where SCRIPT is JSON: `stdout`, `stderr` (texts), `exit` (a code), `hold` (stay until
+a signal comes), `on_term` (`exit 0`, as PowerShell exits after SIGINT) and `litter` (write into its folders). The record
+goes to `pwsh-record.json` beside SCRIPT.
 """
 
 import json

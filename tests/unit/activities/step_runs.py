@@ -1,6 +1,8 @@
-"""Makes the attempts of steps that these tests run."""
+"""Makes the attempts of steps that these tests run, and waits on what they do."""
 
+import asyncio
 import os
+from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -18,7 +20,7 @@ def step_run(config: StepConfig | None, root: Path, **worker: Any) -> StepRun[An
         "kill_grace": timedelta(seconds=0.3),
         **worker,
     }
-    return StepRun(config=config, output=OutputTail(), worker=WorkerContext(**context))  # type: ignore[type-var]
+    return StepRun(config=config, output=OutputTail(), worker=WorkerContext(**context))
 
 
 def write_program(path: Path, text: str) -> str:
@@ -26,3 +28,9 @@ def write_program(path: Path, text: str) -> str:
     path.write_text(text)
     path.chmod(0o755)
     return path.name
+
+
+async def until(condition: Callable[[], object]) -> None:
+    """Waits until a condition holds."""
+    while not condition():  # noqa: ASYNC110 - what other processes do sets no event
+        await asyncio.sleep(0.01)

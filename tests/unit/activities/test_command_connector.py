@@ -5,10 +5,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from step_runs import step_run, write_program
 
 from activities.connectors.command import Command, CommandRunProfile, CommandSettings
 from activities.support.step_type import StepFailure, StepRun
+from tests.unit.activities.step_runs import step_run, until, write_program
 
 SHOW = f"""#!{sys.executable} -IS
 import json, os, sys
@@ -62,15 +62,15 @@ async def test_a_profile_s_folder_takes_the_place_of_the_system_s(root: Path) ->
 
 
 async def test_a_quote_that_the_system_s_arguments_open_is_not_closed_by_the_profile_s(root: Path) -> None:
-    with pytest.raises(StepFailure, match="^arguments: a quote is not closed"):
+    with pytest.raises(StepFailure, match=r"^arguments: a quote is not closed"):
         await run(root, {"arguments": "'a"}, {"arguments": "b'"})
 
 
 async def test_the_rules_are_those_of_an_executable_step(root: Path) -> None:
-    with pytest.raises(StepFailure, match="^executablePath: /bin/true is outside the script roots"):
+    with pytest.raises(StepFailure, match=r"^executablePath: /bin/true is outside the script roots"):
         await run(root, {"executablePath": "/bin/true"}, {})
     write_program(root / "fail", "#!/bin/sh\necho broken; exit 4\n")
-    with pytest.raises(StepFailure, match="^fail exited with code 4: broken$"):
+    with pytest.raises(StepFailure, match=r"^fail exited with code 4: broken$"):
         await run(root, {"executablePath": "fail"}, {})
 
 
@@ -78,8 +78,7 @@ async def test_a_cancel_ends_the_run(root: Path) -> None:
     write_program(root / "stay", "#!/bin/sh\necho ready\nsetsid sleep 600\n")
     step = step_run(None, root)
     task = asyncio.create_task(Command().run(step, CommandSettings(executable_path="stay"), CommandRunProfile()))
-    while step.output.last_line != "ready":
-        await asyncio.sleep(0.01)
+    await until(lambda: step.output.last_line == "ready")
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
         await task

@@ -5,10 +5,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from step_runs import step_run, write_program
 
 from activities.executable import Executable, ExecutableConfig
 from activities.support.step_type import StepFailure, StepRun
+from tests.unit.activities.step_runs import step_run, until, write_program
 
 SHOW = f"""#!{sys.executable} -IS
 import json, os, sys
@@ -95,8 +95,7 @@ async def test_a_cancelled_step_is_ended_and_counted(tmp_path: Path) -> None:
     write_program(tmp_path / "stay.sh", "#!/bin/sh\necho ready\nsleep 600 & sleep 600\n")
     step = executable(tmp_path, "stay.sh")
     task = asyncio.create_task(Executable().run(step))
-    while step.output.last_line != "ready":
-        await asyncio.sleep(0.01)
+    await until(lambda: step.output.last_line == "ready")
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
         await task

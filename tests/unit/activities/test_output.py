@@ -82,8 +82,8 @@ def test_memory_is_bounded() -> None:
 
 
 def test_the_last_line_is_the_last_that_says_something() -> None:
+    assert OutputTail().last_line is None
     output = OutputTail()
-    assert output.last_line is None
     output.feed(b"first\n")
     output.feed(b"  10 %\r  20 %\r\x1b[2K\x1b[32m 30 % \x1b[0m\r\n \n\x1b[0m\n")
     assert output.last_line == "30 %"

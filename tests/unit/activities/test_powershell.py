@@ -8,11 +8,11 @@ from typing import Any
 
 import psutil
 import pytest
-from step_runs import step_run, write_program
 
 from activities.powershell import PowerShell, PowerShellConfig
 from activities.support.powershell_errors import powershell_errors
 from activities.support.step_type import StepFailure, StepRun
+from tests.unit.activities.step_runs import step_run, until, write_program
 
 STAND_IN = Path(__file__).with_name("stand_in_pwsh.py")
 
@@ -42,10 +42,11 @@ class TestErrors:
         assert powershell_errors(THROWN) == ["boom"]
 
     def test_a_wrapped_message_is_one_line(self) -> None:
-        assert powershell_errors(WRAPPED) == [
-            "The term 'Get-JIMSchedule' is not recognized as a name of a cmdlet, function, "
-            "script file, or executable program. Check the spelling of the name.",
-        ]
+        (message,) = powershell_errors(WRAPPED)
+        assert message == (
+            "The term 'Get-JIMSchedule' is not recognized as a name of a cmdlet, function, script file, or executable "
+            "program. Check the spelling of the name."
+        )
 
     def test_other_lines_stand_for_themselves_without_colours(self) -> None:
         assert powershell_errors(f"\n{COLOURED}ls: cannot access 'x'\n{THROWN}") == [
@@ -64,7 +65,9 @@ class TestErrors:
 class Script:
     """A script for the stand-in, and the attempt that runs it."""
 
-    def __init__(self, root: Path, *, arguments: str | None = None, worker: dict[str, Any] | None = None, **work: Any):
+    def __init__(
+        self, root: Path, *, arguments: str | None = None, worker: dict[str, Any] | None = None, **work: Any
+    ) -> None:
         (root / "sync.ps1").write_text(json.dumps(work))
         self._record = root / "pwsh-record.json"
         # Not under the root: PowerShell is the worker's, not the step's.
@@ -81,6 +84,10 @@ class Script:
     @property
     def record(self) -> dict[str, Any]:
         return dict(json.loads(self._record.read_text()))
+
+
+def is_removed(folder: str) -> bool:
+    return not Path(folder).parent.exists()
 
 
 async def test_the_command_line_is_the_one_that_was_measured(tmp_path: Path) -> None:
@@ -101,9 +108,11 @@ async def test_the_environment_is_quiet_and_its_folders_are_removed(tmp_path: Pa
     script = Script(tmp_path, litter=True, worker={"step_environment": own})
     await script.run()
     environment = script.record["environment"]
-    folders = [environment.pop("TMPDIR"), environment.pop("XDG_CACHE_HOME")]
+    temporary, cache = environment.pop("TMPDIR"), environment.pop("XDG_CACHE_HOME")
     assert script.record["folders"] == [True, True]
-    assert not any(Path(folder).exists() or Path(folder).parent.exists() for folder in folders)
+    assert temporary != cache
+    assert is_removed(temporary)
+    assert is_removed(cache)
     environment.pop("PWD", None)  # the stand-in's shell adds its own
     environment.pop("LC_CTYPE", None)
     assert environment == {
@@ -152,14 +161,13 @@ async def test_another_exit_code_is_a_failure_that_names_the_last_error(tmp_path
 async def test_a_cancelled_run_is_no_success_whatever_its_exit_code(tmp_path: Path, on_term: str) -> None:
     script = Script(tmp_path, stdout="ready\n", hold=True, litter=True, on_term=on_term)
     task = asyncio.create_task(script.run())
-    while script.step.output.last_line != "ready":
-        await asyncio.sleep(0.01)
+    await until(lambda: script.step.output.last_line == "ready")
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
         await task
     assert script.step.processes_ended == 1
     assert script.step.exit_code is None
-    assert not Path(script.record["environment"]["TMPDIR"]).parent.exists()
+    assert is_removed(script.record["environment"]["TMPDIR"])
 
 
 async def test_without_powershell_the_remedy_is_named(tmp_path: Path) -> None:
@@ -239,8 +247,7 @@ async def test_a_real_exception_is_a_failure(tmp_path: Path) -> None:
 async def test_a_real_run_that_is_cancelled_leaves_nothing_behind(tmp_path: Path) -> None:
     script = RealScript(tmp_path, '$p = Start-Process sleep 600 -PassThru\n"$($p.Id)"\nStart-Sleep 600')
     task = asyncio.create_task(script.run())
-    while not (script.step.output.last_line or "").isdigit():
-        await asyncio.sleep(0.01)
+    await until(lambda: script.step.output.last_line)
     child = psutil.Process(int(script.step.output.last_line or ""))
     task.cancel()
     with pytest.raises(asyncio.CancelledError):

@@ -12,7 +12,7 @@ import sys
 import textwrap
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
 from uuid import uuid4
@@ -23,6 +23,7 @@ import pytest
 from activities.support import process, supervisor
 from activities.support.output import OutputTail
 from activities.support.process import Command, run_process
+from tests.unit.activities.step_runs import until
 
 GRACE = timedelta(seconds=0.3)
 TREE = str(Path(__file__).with_name("process_tree.py"))
@@ -40,11 +41,6 @@ def alive(token: str) -> list[psutil.Process]:
             if candidate.status() != psutil.STATUS_ZOMBIE and any(token in word for word in candidate.cmdline()):
                 found.append(candidate)
     return found
-
-
-async def until(condition: Callable[[], object]) -> None:
-    while not condition():  # noqa: ASYNC110 - what other processes do sets no event
-        await asyncio.sleep(0.01)
 
 
 @pytest.fixture
@@ -342,6 +338,7 @@ async def test_what_may_not_be_signalled_is_named(
         runpy.run_path({supervisor.__file__!r}, run_name="__main__")
         """),
     )
+    monkeypatch.setattr(process, "_DRAIN_SECONDS", 0.2)
     monkeypatch.setattr(supervisor, "__file__", str(wrapper))
     launcher = process._Launcher()
     monkeypatch.setattr(process, "_launcher", launcher)
@@ -389,7 +386,8 @@ async def test_a_killed_worker_leaves_nothing_behind(token: str) -> None:
 
 
 @linux_only
-async def test_a_killed_supervisor_is_no_success(token: str) -> None:
+async def test_a_killed_supervisor_is_no_success(monkeypatch: pytest.MonkeyPatch, token: str) -> None:
+    monkeypatch.setattr(process, "_DRAIN_SECONDS", 0.2)
     step = tree(token, "stay")
     task = asyncio.create_task(step.run())
     await until(lambda: step.is_ready(1))
@@ -402,7 +400,7 @@ async def test_a_killed_supervisor_is_no_success(token: str) -> None:
 
 
 @linux_only
-async def test_killed_helpers_are_replaced(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_launcher_and_a_waiting_supervisor_that_are_killed_are_replaced(monkeypatch: pytest.MonkeyPatch) -> None:
     launcher = process._Launcher()
     monkeypatch.setattr(process, "_launcher", launcher)
     assert await Step("/bin/true").run() == 0

@@ -79,38 +79,38 @@ def test_paths_that_are_none_are_refused(roots: list[Path]) -> None:
     assert refused(" ", roots) == "scriptPath is empty"
     for named in ("a\0b", "loop"):
         assert refused(named, roots).startswith("scriptPath: ")
-    with pytest.raises(StepFailure, match="^scriptPath: "):
+    with pytest.raises(StepFailure, match=r"^scriptPath: "):
         locate_file("x" * 5000, "scriptPath", roots)
 
 
 def test_files_say_what_is_wrong_with_them(roots: list[Path]) -> None:
     with pytest.raises(StepFailure, match=r"^scriptPath: no file missing\.ps1 under the script roots$"):
         locate_file("missing.ps1", "scriptPath", roots)
-    with pytest.raises(StepFailure, match="^scriptPath: sub is a folder, not a file$"):
+    with pytest.raises(StepFailure, match=r"^scriptPath: sub is a folder, not a file$"):
         locate_file("sub", "scriptPath", roots)
     os.mkfifo(roots[0] / "pipe")
-    with pytest.raises(StepFailure, match="^scriptPath: pipe is not a regular file$"):
+    with pytest.raises(StepFailure, match=r"^scriptPath: pipe is not a regular file$"):
         locate_file("pipe", "scriptPath", roots)
 
 
 def test_folders_say_what_is_wrong_with_them(roots: list[Path]) -> None:
     program(roots[0] / "a.sh")
     assert locate_folder("sub", "workingDirectory", roots) == roots[0] / "sub"
-    with pytest.raises(StepFailure, match="^workingDirectory: no folder missing under the script roots$"):
+    with pytest.raises(StepFailure, match=r"^workingDirectory: no folder missing under the script roots$"):
         locate_folder("missing", "workingDirectory", roots)
     with pytest.raises(StepFailure, match=r"^workingDirectory: a\.sh is no folder$"):
         locate_folder("a.sh", "workingDirectory", roots)
-    with pytest.raises(StepFailure, match="^workingDirectory: /tmp is outside the script roots"):
+    with pytest.raises(StepFailure, match=r"^workingDirectory: /tmp is outside the script roots"):
         locate_folder("/tmp", "workingDirectory", roots)  # noqa: S108 - nothing is written there
 
 
 def test_programs_say_what_is_wrong_with_them(roots: list[Path]) -> None:
     program(roots[0] / "plain", 0o644)
-    with pytest.raises(StepFailure, match="^executablePath: plain is not executable"):
+    with pytest.raises(StepFailure, match=r"^executablePath: plain is not executable"):
         locate_program("plain", "executablePath", roots, {})
-    with pytest.raises(StepFailure, match="^executablePath: sub is a folder, not a file$"):
+    with pytest.raises(StepFailure, match=r"^executablePath: sub is a folder, not a file$"):
         locate_program("sub", "executablePath", roots, {})
-    with pytest.raises(StepFailure, match="^executablePath: no file sub/missing under the script roots$"):
+    with pytest.raises(StepFailure, match=r"^executablePath: no file sub/missing under the script roots$"):
         locate_program("sub/missing", "executablePath", roots, {})
 
 
@@ -121,10 +121,10 @@ def test_a_bare_name_is_looked_up_on_the_path_after_the_roots(roots: list[Path],
     assert locate_program("tool", "executablePath", roots, environment) == on_path
     in_root = program(roots[1] / "tool")
     assert locate_program("tool", "executablePath", roots, environment) == in_root
-    with pytest.raises(StepFailure, match="^executablePath: .*/elsewhere/other is outside the script roots"):
+    with pytest.raises(StepFailure, match=r"^executablePath: .*/elsewhere/other is outside the script roots"):
         locate_program("other", "executablePath", roots, environment)
     for nowhere in (environment, {}):
-        with pytest.raises(StepFailure, match="^executablePath: no program missing under the script roots or on the"):
+        with pytest.raises(StepFailure, match=r"^executablePath: no program missing under the script roots or on the"):
             locate_program("missing", "executablePath", roots, nowhere)
 
 

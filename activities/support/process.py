@@ -1,0 +1,400 @@
+"""Runs a step's process, and sees to it that nothing it started outlives it."""
+
+import asyncio
+import atexit
+import contextlib
+import errno
+import json
+import logging
+import os
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+from pathlib import Path
+from typing import Any, Final, Protocol
+from uuid import uuid4
+
+import psutil
+
+from activities.support import supervisor
+from activities.support.output import OutputTail, Stream
+
+_DRAIN_SECONDS: Final = 2.0
+"""Given to the pipes once all is gone: one that was handed to a process outside the tree never ends."""
+
+_BUSY_SECONDS: Final = 0.01
+"""Between two tries to reach the launcher, while hundreds of steps start at once."""
+
+_POLL_SECONDS: Final = 0.05
+
+_MARKER: Final = "_ROTA_STEP"
+"""Variable that tells the processes of a step, where the kernel does not."""
+
+_logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Command:
+    """What to start."""
+
+    argv: Sequence[str]
+    """The program, as an absolute path, and its arguments."""
+    cwd: Path
+    environment: Mapping[str, str]
+    """The whole environment; nothing of this process's own is added."""
+
+
+@dataclass(frozen=True)
+class _End:
+    """How a process ended."""
+
+    exit_code: int | None
+    """None where it was never started, or could not be ended."""
+    ended: int
+    left: Sequence[int]
+    """Pids of processes of the step that may not be signalled, as they run as another user."""
+
+
+class _Run(Protocol):
+    """A process that runs once; with Linux's means, or with those that all platforms have."""
+
+    async def run(self) -> _End:
+        """Runs it; returns when nothing of it is left."""
+
+    def end(self) -> None:
+        """Asks for its end, at any time; `run` returns when all is gone."""
+
+
+async def run_process(
+    command: Command,
+    output: OutputTail,
+    *,
+    grace: timedelta,
+    on_ended: Callable[[int], None],
+) -> int:
+    """Runs a process to its end and returns its exit code, negative for the signal that ended it.
+
+    It gets a session of its own, `/dev/null` as stdin, SIGTERM and SIGINT at their defaults. When it has ended, what it
+    left behind is ended too; when this coroutine is cancelled, all of it: SIGTERM, the grace period, SIGKILL. Either
+    way this returns only when all of it is gone. What may not be signalled is named in the output and in the log.
+
+    On Linux this is a guarantee (see `supervisor`), which holds even if this process is killed. Elsewhere processes are
+    found by their parents and by a variable in their environment: one that leaves its parent and clears its
+    environment is missed, and an ignored signal is inherited.
+
+    Args:
+        command: What to start.
+        output: Takes what it prints, as it comes.
+        grace: Time between SIGTERM and SIGKILL.
+        on_ended: Told how many processes had to be ended, before this returns or lets a cancel go on.
+
+    Raises:
+        OSError: It could not be started; or it was lost, as its supervisor was killed.
+    """
+    run = (_SupervisedRun if sys.platform == "linux" else _PortableRun)(command, output, grace)
+    return await _run_to_end(run, output, on_ended)
+
+
+async def _run_to_end(run: _Run, output: OutputTail, on_ended: Callable[[int], None]) -> int:
+    task = asyncio.create_task(run.run())
+    cancel: asyncio.CancelledError | None = None
+    while not task.done():
+        try:
+            await asyncio.wait({task})
+        except asyncio.CancelledError as error:  # a second one does not leave anything behind either
+            cancel = error
+            run.end()
+    try:
+        end = task.result()
+    except OSError:
+        if cancel is not None:
+            raise cancel from None
+        raise
+    on_ended(end.ended)
+    if end.left:
+        message = f"{len(end.left)} processes may not be ended by this user: {', '.join(map(str, end.left))}"
+        output.write_line(f"Rota: {message}")
+        _logger.warning("of a step, %s", message)
+    if cancel is not None:
+        raise cancel
+    if end.exit_code is None:
+        raise ChildProcessError(errno.ECHILD, "its supervisor was killed; what it started may still run")
+    return end.exit_code
+
+
+class _Launcher:
+    """The process that forks supervisors: one for this process, started with its first step, gone with it."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._process: subprocess.Popen[bytes] | None = None
+        self._channel: socket.socket | None = None
+
+    def fork_supervisor(self, descriptors: Sequence[int]) -> None:
+        """Hands a control socket, stdout and stderr to a new supervisor.
+
+        Raises:
+            BlockingIOError: Too many are waiting to be forked; try again.
+            OSError: The launcher cannot be started.
+        """
+        with self._lock:
+            channel = self._channel
+            if channel is None or self._process is None or self._process.poll() is not None:
+                channel = self._start()
+            try:
+                socket.send_fds(channel, [b"fork"], descriptors)
+            except OSError as error:
+                # The kernel limits the descriptors that are on their way, too.
+                if error.errno == errno.ETOOMANYREFS:
+                    raise BlockingIOError from None
+                raise
+
+    def _start(self) -> socket.socket:
+        if self._channel is not None:
+            self._channel.close()
+        self._channel, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        self._channel.settimeout(0)
+        with theirs:
+            # A small interpreter: no site packages, nothing from the environment; forking it is cheap.
+            self._process = subprocess.Popen(  # noqa: S603 - our own program
+                [sys.executable, "-I", "-S", supervisor.__file__, str(theirs.fileno())],
+                pass_fds=[theirs.fileno()],
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.DEVNULL,
+                stderr=subprocess.DEVNULL,
+                cwd="/",
+                start_new_session=True,
+            )
+        return self._channel
+
+    def close(self) -> None:
+        """Ends the launcher; supervisors that still have work finish it."""
+        with self._lock:
+            if self._channel is not None and self._process is not None:
+                self._channel.close()
+                self._process.wait()
+            self._channel = self._process = None
+
+
+_launcher = _Launcher()
+atexit.register(_launcher.close)
+
+
+class _Reader(asyncio.Protocol):
+    """Takes what comes through a pipe."""
+
+    def __init__(self, output: OutputTail, stream: Stream) -> None:
+        self._output = output
+        self._stream = stream
+        self.at_end = asyncio.get_running_loop().create_future()
+
+    def data_received(self, data: bytes) -> None:
+        self._output.feed(data, self._stream)
+
+    def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 - asyncio's signature
+        if not self.at_end.done():
+            self.at_end.set_result(None)
+
+
+class _SupervisedRun:
+    """A process under a supervisor of its own."""
+
+    def __init__(self, command: Command, output: OutputTail, grace: timedelta) -> None:
+        self._command = command
+        self._output = output
+        self._grace = grace
+        self._ending = False
+        self._control: socket.socket | None = None
+
+    async def run(self) -> _End:
+        with contextlib.ExitStack() as ours:
+            with contextlib.ExitStack() as theirs:
+                control, their_control = socket.socketpair()
+                ours.enter_context(control).settimeout(0)
+                theirs.enter_context(their_control)
+                stdout, their_stdout = _pipe(ours, theirs)
+                stderr, their_stderr = _pipe(ours, theirs)
+                await _fork_supervisor([their_control.fileno(), their_stdout, their_stderr])
+            readers = [
+                await self._read(ours, stdout, "stdout"),
+                await self._read(ours, stderr, "stderr"),
+            ]
+            await self._send_request(control)
+            answer = await _read_answer(control)
+            await asyncio.wait([reader.at_end for reader in readers], timeout=_DRAIN_SECONDS)
+        self._output.feed(b"", "stdout", final=True)
+        self._output.feed(b"", "stderr", final=True)
+        if (error := answer["error"]) is not None:
+            raise OSError(error, os.strerror(error))
+        return _End(answer["exit_code"], answer["ended"], answer["left"])
+
+    def end(self) -> None:
+        self._ending = True
+        if self._control is not None:
+            # The supervisor may be gone already.
+            with contextlib.suppress(OSError):
+                self._control.shutdown(socket.SHUT_WR)
+
+    async def _read(self, ours: contextlib.ExitStack, descriptor: int, stream: Stream) -> _Reader:
+        pipe = ours.enter_context(os.fdopen(descriptor, "rb", buffering=0, closefd=False))
+        loop = asyncio.get_running_loop()
+        transport, reader = await loop.connect_read_pipe(lambda: _Reader(self._output, stream), pipe)
+        ours.callback(transport.close)
+        return reader
+
+    async def _send_request(self, control: socket.socket) -> None:
+        request = {
+            "argv": [_latin(word) for word in self._command.argv],
+            "cwd": _latin(self._command.cwd),
+            "env": {_latin(name): _latin(value) for name, value in self._command.environment.items()},
+            "grace": self._grace.total_seconds(),
+        }
+        body = json.dumps(request).encode()
+        if not self._ending:
+            # Where it breaks off, the answer says why.
+            with contextlib.suppress(ConnectionError):
+                await asyncio.get_running_loop().sock_sendall(control, len(body).to_bytes(4, "big") + body)
+        self._control = control
+        if self._ending:
+            self.end()
+
+
+def _latin(text: str | Path) -> str:
+    """Returns the bytes that the system knows a text by, as JSON can carry them."""
+    return os.fsencode(text).decode("latin-1")
+
+
+def _pipe(ours: contextlib.ExitStack, theirs: contextlib.ExitStack) -> tuple[int, int]:
+    reading, writing = os.pipe()
+    ours.callback(os.close, reading)
+    theirs.callback(os.close, writing)
+    return reading, writing
+
+
+async def _fork_supervisor(descriptors: Sequence[int]) -> None:
+    while True:
+        try:
+            return _launcher.fork_supervisor(descriptors)
+        except BlockingIOError:
+            await asyncio.sleep(_BUSY_SECONDS)
+
+
+async def _read_answer(control: socket.socket) -> Any:
+    loop = asyncio.get_running_loop()
+    answer = b""
+    # A supervisor that died with the request unread resets the connection.
+    with contextlib.suppress(ConnectionError):
+        while part := await loop.sock_recv(control, 65536):
+            answer += part
+    return json.loads(answer) if answer else {"exit_code": None, "ended": 0, "left": [], "error": None}
+
+
+class _PortableRun(asyncio.SubprocessProtocol):
+    """A process on a platform without child subreapers."""
+
+    def __init__(self, command: Command, output: OutputTail, grace: timedelta) -> None:
+        self._command = command
+        self._output = output
+        self._grace = grace.total_seconds()
+        loop = asyncio.get_running_loop()
+        self._exit_or_end = loop.create_future()
+        self._closed = loop.create_future()
+
+    def pipe_data_received(self, fd: int, data: bytes) -> None:
+        self._output.feed(data, "stdout" if fd == 1 else "stderr")
+
+    def process_exited(self) -> None:
+        self.end()
+
+    def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 - asyncio's signature
+        if not self._closed.done():
+            self._closed.set_result(None)
+
+    def end(self) -> None:
+        if not self._exit_or_end.done():
+            self._exit_or_end.set_result(None)
+
+    async def run(self) -> _End:
+        marker = uuid4().hex
+        transport, _ = await asyncio.get_running_loop().subprocess_exec(
+            lambda: self,
+            *self._command.argv,
+            cwd=self._command.cwd,
+            env={**self._command.environment, _MARKER: marker},
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            start_new_session=True,
+        )
+        try:
+            await self._exit_or_end
+            tree = _MarkedTree(transport.get_pid(), marker)
+            await asyncio.to_thread(tree.end, self._grace)
+            # Both pipes are closed and the exit code is known, unless a pipe was handed on.
+            await asyncio.wait([self._closed], timeout=_DRAIN_SECONDS)
+            return _End(transport.get_returncode(), len(tree.ended), tree.left)
+        finally:
+            transport.close()
+            self._output.feed(b"", "stdout", final=True)
+            self._output.feed(b"", "stderr", final=True)
+
+
+class _MarkedTree:
+    """The processes of a step, by the marker in their environment and by their parents."""
+
+    def __init__(self, root: int, marker: str) -> None:
+        self._root = root
+        self._marker = marker
+        self.ended: set[psutil.Process] = set()
+        self.left: list[int] = []
+
+    def end(self, grace: float) -> None:
+        """Ends all of them: SIGTERM, the grace period, SIGKILL; twice none found is none left."""
+        for process in self._alive():
+            with contextlib.suppress(psutil.Error):
+                process.terminate()
+                self.ended.add(process)
+        deadline = time.monotonic() + grace
+        while self._alive() and time.monotonic() < deadline:
+            time.sleep(_POLL_SECONDS)
+        rounds_without = 0
+        while rounds_without < 2:
+            self.left = []
+            killed = False
+            for process in self._alive():
+                try:
+                    process.kill()
+                    self.ended.add(process)
+                    killed = True
+                except psutil.AccessDenied:
+                    self.left.append(process.pid)
+                except psutil.NoSuchProcess:
+                    continue
+            rounds_without = 0 if killed else rounds_without + 1
+            if killed:
+                time.sleep(_POLL_SECONDS)
+
+    def _alive(self) -> set[psutil.Process]:
+        return {process for process in self._all() if _is_alive(process)}
+
+    def _all(self) -> Iterator[psutil.Process]:
+        for pid in psutil.pids():
+            try:
+                process = psutil.Process(pid)
+                if pid == self._root or process.environ().get(_MARKER) == self._marker:
+                    yield process
+                    yield from process.children(recursive=True)
+            except psutil.Error:
+                continue
+
+
+def _is_alive(process: psutil.Process) -> bool:
+    try:
+        return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False

@@ -1,0 +1,320 @@
+"""Supervises the processes of steps on Linux: a program of its own, started by `process.py`; standard library only.
+
+Started as `python supervisor.py FD`, with FD one end of a SOCK_SEQPACKET pair, it forks a supervisor for each step that
+the worker asks for. A supervisor is the *child subreaper* of its step (prctl(2), PR_SET_CHILD_SUBREAPER): what loses
+its parent becomes the supervisor's child, whether it changed its session, forked twice or cleared its environment. So
+the kernel itself tells when nothing of a step is left: `waitpid` says ECHILD. The worker is no subreaper: it could not
+tell the orphans of one step from those of another, nor from processes that other code of its own started.
+
+A supervisor and its worker share one stream socket:
+
+1. the worker sends a request: its length (4 bytes, big-endian), then JSON: `argv`, `cwd`, `env` (bytes as Latin-1)
+   and `grace` in seconds;
+2. the worker shuts down its sending side when the step shall end; its death does the same, so that a killed worker
+   leaves nothing behind;
+3. the supervisor answers, once all is gone, with JSON: `exit_code` (negative: the signal), `ended` (how many processes
+   had to be ended), `left` (pids of those that may not be signalled), `error` (errno, where nothing was started).
+"""
+
+import contextlib
+import ctypes
+import errno
+import gc
+import json
+import os
+import select
+import signal
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any, Final, NamedTuple, TypedDict
+
+_PR_SET_CHILD_SUBREAPER: Final = 36
+
+_SETTLE_SECONDS: Final = 0.5
+"""Given to what a program leaves behind when it ends by itself: a shell does not wait for its `> >(tee log)`."""
+
+_ROUND_SECONDS: Final = 0.05
+"""How soon, while a tree is being killed, processes are looked for that it has started meanwhile."""
+
+_IDLE_ROUNDS: Final = 20
+"""After so many rounds without a process that may be killed, the rest is given up."""
+
+
+_CAUGHT: Final = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGQUIT)
+
+_TAKEN: Final = b"t"
+_WORKER_GONE: Final = b"g"
+
+_libc: Final = ctypes.CDLL(None, use_errno=True)
+
+
+class Answer(TypedDict):
+    """What a supervisor answers."""
+
+    exit_code: int | None
+    """Negative: the signal that ended the program. None where there is none to tell."""
+    ended: int
+    """How many processes had to be ended."""
+    left: list[int]
+    """Pids of processes that may not be signalled: they run as another user."""
+    error: int | None
+    """The errno with which the start failed."""
+
+
+class _Seen(NamedTuple):
+    """A process, safe against the reuse of its pid."""
+
+    pid: int
+    started: int
+    """Clock ticks since boot."""
+
+
+class _Stat(NamedTuple):
+    state: str
+    parent: int
+    started: int
+
+
+def _stat(pid: int) -> _Stat | None:
+    """Returns what proc_pid_stat(5) says of a process; None where it is gone."""
+    try:
+        text = Path(f"/proc/{pid}/stat").read_bytes()
+    except OSError:
+        return None
+    # The name, in parentheses, may hold anything, parentheses too.
+    fields = text[text.rindex(b")") + 2 :].split()
+    return _Stat(fields[0].decode(), int(fields[1]), int(fields[19]))
+
+
+def _descendants() -> list[tuple[_Seen, bool]]:
+    """Returns all descendants of this process, parents first, and whether each is a zombie."""
+    children: dict[int, list[tuple[_Seen, bool]]] = {}
+    for name in os.listdir("/proc"):  # noqa: PTH208 - names are all that is needed, thousands of them
+        if name.isdigit() and (stat := _stat(int(name))):
+            children.setdefault(stat.parent, []).append((_Seen(int(name), stat.started), stat.state == "Z"))
+    found: list[tuple[_Seen, bool]] = []
+    parents = [os.getpid()]
+    while parents:
+        below = children.get(parents.pop(), [])
+        found += below
+        parents += [process.pid for process, _ in below]
+    return found
+
+
+def _read_request(control: socket.socket) -> dict[str, Any] | None:
+    """Returns the request; None where the worker has thought better of it."""
+    with control.makefile("rb") as stream:
+        length = int.from_bytes(stream.read(4), "big")
+        body = stream.read(length)
+    return json.loads(body) if length and len(body) == length else None
+
+
+def _answer(
+    exit_code: int | None = None, ended: int = 0, left: list[int] | None = None, error: int | None = None
+) -> Answer:
+    return {"exit_code": exit_code, "ended": ended, "left": left or [], "error": error}
+
+
+class _Supervisor:
+    """Runs one step's program and ends whatever it leaves behind."""
+
+    def __init__(self) -> None:
+        self._program: subprocess.Popen[bytes] | None = None
+        self._exit_code: int | None = None
+        self._ended: set[_Seen] = set()
+        self._left: list[int] = []
+        # Any signal, SIGCHLD above all, makes this readable.
+        self._woken, waker = socket.socketpair()
+        self._woken.settimeout(0)
+        waker.settimeout(0)
+        signal.set_wakeup_fd(waker.detach(), warn_on_full_buffer=False)
+        # Caught, not ignored: in a program that is executed they are at their defaults.
+        for caught in (*_CAUGHT, signal.SIGCHLD):
+            signal.signal(caught, lambda *_: None)
+        if _libc.prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0) != 0:
+            raise OSError(ctypes.get_errno(), "prctl")
+
+    def run(self, control: socket.socket, stdout: int, stderr: int) -> Answer:
+        """Returns the answer, once nothing of the step is left.
+
+        Raises:
+            OSError: The program cannot be started.
+        """
+        request = _read_request(control)
+        if request is not None:
+            self._start(request, stdout, stderr)
+            self._end_all(request["grace"], asked=self._wait_for_program(control))
+        left = [pid for pid in self._left if _stat(pid)]
+        return _answer(self._exit_code, len(self._ended), left)
+
+    def _start(self, request: dict[str, Any], stdout: int, stderr: int) -> None:
+        try:
+            # Kept, as its finaliser would reap the program.
+            self._program = subprocess.Popen(  # noqa: S603 - running a named program is the purpose; no shell
+                [word.encode("latin-1") for word in request["argv"]],
+                cwd=request["cwd"].encode("latin-1"),
+                env={name.encode("latin-1"): value.encode("latin-1") for name, value in request["env"].items()},
+                stdin=subprocess.DEVNULL,
+                stdout=stdout,
+                stderr=stderr,
+                start_new_session=True,
+            )
+        except ValueError as error:  # a NUL in an argument, a `=` in a variable's name
+            raise OSError(errno.EINVAL, str(error)) from None
+        # The pipes end when the last process of the step has.
+        os.close(stdout)
+        os.close(stderr)
+
+    def _wait_for_program(self, control: socket.socket) -> bool:
+        """Waits until the program has ended or shall end; returns whether it shall."""
+        poll = select.poll()
+        poll.register(self._woken, select.POLLIN)
+        poll.register(control, select.POLLIN)
+        while True:
+            self._reap()
+            if self._exit_code is not None:
+                return False
+            for descriptor, _ in poll.poll():
+                if descriptor == control.fileno():  # nothing follows a request but its end
+                    return True
+            self._clear_wakes()
+
+    def _clear_wakes(self) -> None:
+        with contextlib.suppress(BlockingIOError):
+            while self._woken.recv(4096):
+                pass
+
+    def _reap(self) -> bool:
+        """Takes note of what has ended; returns whether anything is left."""
+        while True:
+            try:
+                pid, status = os.waitpid(-1, os.WNOHANG)
+            except ChildProcessError:
+                return False
+            if pid == 0:
+                return True
+            if self._program is not None and pid == self._program.pid:
+                self._exit_code = os.waitstatus_to_exitcode(status)
+
+    def _gone_within(self, seconds: float) -> bool:
+        """Waits until nothing is left; returns whether that is so."""
+        deadline = time.monotonic() + seconds
+        while self._reap():
+            rest = deadline - time.monotonic()
+            if rest <= 0:
+                return False
+            select.select([self._woken], [], [], rest)
+            self._clear_wakes()
+        return True
+
+    def _end_all(self, grace: float, *, asked: bool) -> None:
+        """Ends every descendant: SIGTERM, the grace period, SIGKILL; returns when none is left."""
+        if self._gone_within(0 if asked else _SETTLE_SECONDS):
+            return
+        # Once only: what a program starts in answer to it, to clean up, has the grace period.
+        for process, is_zombie in _descendants():
+            with contextlib.suppress(PermissionError):
+                self._signal(process, signal.SIGTERM, is_zombie=is_zombie)
+        if self._gone_within(grace):
+            return
+        idle_rounds = 0
+        while True:
+            self._left = []
+            killed = False
+            for process, is_zombie in _descendants():
+                try:
+                    self._signal(process, signal.SIGKILL, is_zombie=is_zombie)
+                    killed |= not is_zombie
+                except PermissionError:
+                    self._left.append(process.pid)
+            if self._gone_within(_ROUND_SECONDS):
+                return
+            # Of another user (sudo, a setuid program): it cannot be ended, so there is nothing to wait for.
+            idle_rounds = 0 if killed else idle_rounds + 1
+            if idle_rounds == _IDLE_ROUNDS:
+                return
+
+    def _signal(self, process: _Seen, signum: signal.Signals, *, is_zombie: bool) -> None:
+        """Signals a process, if it is still the one that was seen."""
+        stat = _stat(process.pid)
+        if stat is None or stat.started != process.started:
+            return
+        try:
+            os.kill(process.pid, signum)
+        except ProcessLookupError:
+            return
+        # A zombie is signalled too, as it may have threads that live; but it counts as what it is: ended already.
+        if not is_zombie:
+            self._ended.add(process)
+
+
+def _supervise(channel: socket.socket, taken: int) -> None:
+    """Gets ready, waits for a step, tells the launcher, and sees the step to its end."""
+    supervisor = _Supervisor()
+    message, descriptors, _, _ = socket.recv_fds(channel, 1, 3, socket.MSG_CMSG_CLOEXEC)
+    os.write(taken, _TAKEN if message else _WORKER_GONE)
+    os.close(taken)
+    channel.close()
+    if not message:
+        return
+    with socket.socket(fileno=descriptors[0]) as control:
+        try:
+            answer = supervisor.run(control, descriptors[1], descriptors[2])
+        except OSError as error:
+            answer = _answer(error=error.errno)
+        with contextlib.suppress(OSError):  # the worker may be gone
+            control.sendall(json.dumps(answer).encode())
+
+
+def _refuse(channel: socket.socket, error: OSError) -> bool:
+    """Answers the next step that it cannot be started; returns False where the worker is gone."""
+    message, descriptors, _, _ = socket.recv_fds(channel, 1, 3, socket.MSG_CMSG_CLOEXEC)
+    if message:
+        os.write(descriptors[0], json.dumps(_answer(error=error.errno)).encode())
+        for descriptor in descriptors:
+            os.close(descriptor)
+    return bool(message)
+
+
+def _launch(channel: socket.socket) -> None:
+    """Keeps one supervisor ready for the next step, until the worker is gone."""
+    while True:
+        ready, taken = os.pipe()
+        try:
+            child = os.fork()
+        except OSError as error:  # no process is to be had
+            os.close(ready)
+            os.close(taken)
+            if not _refuse(channel, error):
+                return
+            continue
+        if child == 0:
+            try:
+                os.close(ready)
+                _supervise(channel, taken)
+            finally:
+                os._exit(0)
+        os.close(taken)
+        word = os.read(ready, 1)  # empty where the supervisor was killed while it waited
+        os.close(ready)
+        if word == _WORKER_GONE:
+            return
+
+
+def _main() -> None:
+    # What an operator sends to the worker's whole group (Ctrl-C, a service manager's SIGTERM) is for the worker to act
+    # on. The kernel reaps supervisors that ended.
+    for ignored in (*_CAUGHT, signal.SIGCHLD):
+        signal.signal(ignored, signal.SIG_IGN)
+    signal.pthread_sigmask(signal.SIG_SETMASK, set())
+    # A collection would write to every page that supervisors share.
+    gc.disable()
+    gc.freeze()
+    _launch(socket.socket(fileno=int(sys.argv[1])))
+
+
+if __name__ == "__main__":
+    _main()
