@@ -1,0 +1,97 @@
+"""`rota dev` as a process of its own, to be killed."""
+
+import asyncio
+import signal
+import socket
+import sys
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import httpx
+import psutil
+
+from tests.waiting import eventually
+
+
+def free_ports(count: int) -> list[int]:
+    with ExitStack() as stack:
+        sockets = [stack.enter_context(socket.socket()) for _ in range(count)]
+        for probe in sockets:
+            probe.bind(("127.0.0.1", 0))
+        return [int(probe.getsockname()[1]) for probe in sockets]
+
+
+@dataclass
+class DevProcess:
+    """One data folder, and the `rota dev` that runs on it at present."""
+
+    folder: Path
+    ports: list[int] = field(default_factory=lambda: free_ports(3))
+    process: asyncio.subprocess.Process | None = None
+
+    @property
+    def data_dir(self) -> Path:
+        return self.folder / "data"
+
+    async def start(self) -> None:
+        api, temporal, ui = self.ports
+        log = (self.folder / "dev.log").open("ab")
+        self.process = await asyncio.create_subprocess_exec(
+            *(sys.executable, "-m", "cli.main", "dev", "--data-dir", str(self.data_dir)),
+            *("--api-port", str(api), "--temporal-port", str(temporal), "--ui-port", str(ui)),
+            cwd=self.folder,
+            stdin=asyncio.subprocess.DEVNULL,
+            stdout=log,
+            stderr=log,
+        )
+        log.close()
+        await eventually(self._is_ready, seconds=60)
+
+    async def _is_ready(self) -> bool:
+        assert self.process is not None
+        assert self.process.returncode is None, (self.folder / "dev.log").read_text()
+        async with httpx.AsyncClient() as http:
+            try:
+                answer = await http.get(f"http://127.0.0.1:{self.ports[0]}/api/v1/health/ready")
+            except httpx.TransportError:
+                return False
+            return answer.is_success and bool(answer.json()["workers"])
+
+    def tree(self) -> list[psutil.Process]:
+        assert self.process is not None
+        parent = psutil.Process(self.process.pid)
+        return [parent, *parent.children()]
+
+    async def kill(self) -> None:
+        """Kills supervisor, server, API and worker at one blow; what a step started is left behind."""
+        assert self.process is not None
+        tree = self.tree()
+        for process in tree:
+            process.suspend()
+        for process in tree:
+            process.kill()
+        await self.process.wait()
+
+    async def stop(self, number: signal.Signals = signal.SIGTERM) -> int:
+        assert self.process is not None
+        if self.process.returncode is None:
+            self.process.send_signal(number)
+        return await self.process.wait()
+
+    async def call(self, method: str, path: str, body: dict[str, Any] | None = None) -> Any:
+        key = (self.data_dir / "api-key").read_text().strip()
+        async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{self.ports[0]}/api/v1", timeout=30) as http:
+            answer = await http.request(method, path, json=body, headers={"X-API-Key": key})
+        assert answer.is_success, answer.text
+        return answer.json() if answer.content else None
+
+    async def ended(self, execution_id: str, seconds: float = 120) -> dict[str, Any]:
+        async def probe() -> dict[str, Any] | None:
+            execution: dict[str, Any] = await self.call("GET", f"/schedule-executions/{execution_id}")
+            return execution if execution["completedAt"] else None
+
+        execution = await eventually(probe, seconds)
+        assert execution is not None
+        return execution

@@ -1,0 +1,123 @@
+"""`rota dev` killed, stopped and started again."""
+
+import signal
+import stat
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+
+from tests.faults.dev_process import DevProcess
+from tests.waiting import eventually
+
+pytestmark = [pytest.mark.faults, pytest.mark.timeout(240)]
+
+
+@pytest.fixture
+async def dev(tmp_path: Path) -> AsyncIterator[DevProcess]:
+    dev = DevProcess(tmp_path)
+    await dev.start()
+    yield dev
+    await dev.stop()
+
+
+def script(folder: Path, name: str, text: str) -> dict[str, Any]:
+    path = folder / name
+    path.write_text(f"#!/bin/sh\n{text}\n")
+    path.chmod(path.stat().st_mode | stat.S_IXUSR)
+    return {"stepType": "Executable", "executablePath": name, "name": name}
+
+
+async def test_killed_in_mid_run_it_goes_on_by_itself(dev: DevProcess, tmp_path: Path) -> None:
+    first = script(tmp_path, "first", "echo x >> first.runs")
+    # Waits only in its first attempt, which the kill interrupts.
+    again = script(tmp_path, "again", "echo x >> again.runs\ntest $(wc -l < again.runs) -ge 2 || sleep 60")
+    once = script(tmp_path, "once", "echo x >> once.runs\nsleep 60")
+    last = script(tmp_path, "last", "echo x >> last.runs")
+    retried = await dev.call(
+        "POST",
+        "/schedules",
+        {"name": "retried", "steps": [first, again | {"stepIndex": 1, "maxAttempts": 2}, last | {"stepIndex": 2}]},
+    )
+    single = await dev.call("POST", "/schedules", {"name": "single", "steps": [once, last | {"stepIndex": 1}]})
+    going_on = (await dev.call("POST", f"/schedules/{retried['id']}/run"))["executionId"]
+    failing = (await dev.call("POST", f"/schedules/{single['id']}/run"))["executionId"]
+
+    async def both_in_mid_run() -> bool:
+        return (tmp_path / "again.runs").exists() and (tmp_path / "once.runs").exists()
+
+    await eventually(both_in_mid_run)
+    await dev.kill()
+    await dev.start()
+
+    execution = await dev.ended(going_on)
+    assert execution["status"] == "Complete", execution
+    assert [step["status"] for step in execution["steps"]] == ["Completed"] * 3
+    assert execution["steps"][1]["attempts"] == 2
+    failed = await dev.ended(failing)
+    assert failed["status"] == "Failed"
+    interrupted, unreached = failed["steps"]
+    assert interrupted["status"] == "Failed"
+    assert "was lost" in interrupted["errorMessage"]
+    assert interrupted["host"] in interrupted["errorMessage"]
+    assert unreached["status"] == "Cancelled"
+    runs = {name: (tmp_path / f"{name}.runs").read_text().count("x") for name in ("first", "again", "once", "last")}
+    assert runs == {"first": 1, "again": 2, "once": 1, "last": 1}
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+async def test_a_stop_ends_every_process_and_the_state_survives(
+    dev: DevProcess, tmp_path: Path, number: signal.Signals
+) -> None:
+    quick = script(tmp_path, "quick", "sleep 1; echo done >> quick.runs")
+    schedule = await dev.call("POST", "/schedules", {"name": "quick", "steps": [quick]})
+    execution_id = (await dev.call("POST", f"/schedules/{schedule['id']}/run"))["executionId"]
+
+    async def is_running() -> bool:
+        execution = await dev.call("GET", f"/schedule-executions/{execution_id}")
+        return bool(execution["steps"][0]["status"] == "Processing")
+
+    await eventually(is_running)
+    tree = dev.tree()
+    code = await dev.stop(number)
+
+    assert code == 0
+    assert not [process for process in tree if psutil.pid_exists(process.pid)]
+    assert (tmp_path / "quick.runs").read_text() == "done\n"
+    key = dev.data_dir / "api-key"
+    assert stat.S_IMODE(key.stat().st_mode) == 0o600
+    before = key.read_text()
+    await dev.start()
+    assert key.read_text() == before
+    execution = await dev.ended(execution_id)
+    assert execution["status"] == "Complete"
+
+
+async def test_a_cron_schedule_fires_by_itself(dev: DevProcess, tmp_path: Path) -> None:
+    quick = script(tmp_path, "quick", "echo fired")
+    schedule = await dev.call(
+        "POST",
+        "/schedules",
+        {"name": "minutely", "triggerType": "Cron", "cronExpression": "* * * * *", "isEnabled": True, "steps": [quick]},
+    )
+
+    async def fired() -> list[dict[str, Any]]:
+        listed = await dev.call("GET", f"/schedule-executions?scheduleId={schedule['id']}")
+        return [execution for execution in listed["items"] if execution["completedAt"]]
+
+    [execution] = await eventually(fired, seconds=100)
+    assert execution["status"] == "Complete"
+    assert (execution["initiatedByType"], execution["initiatedByName"]) == ("System", "Scheduler")
+    again = await dev.call("GET", f"/schedules/{schedule['id']}")
+    assert again["lastRunTime"] == execution["queuedAt"]
+    assert again["nextRunTime"] > execution["queuedAt"]
+
+
+async def test_a_second_one_on_the_same_folder_is_refused(dev: DevProcess) -> None:
+    second = DevProcess(dev.folder)
+    with pytest.raises(AssertionError, match="another `rota dev` uses"):
+        await second.start()
+    assert second.process is not None
+    assert second.process.returncode == 2
