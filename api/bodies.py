@@ -2,7 +2,7 @@
 
 import codecs
 import json
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable, Coroutine
 from typing import Any, Final
 
 from fastapi import Request, Response
@@ -13,7 +13,7 @@ from api.errors import PayloadTooLarge, UnsupportedMediaType, ValidationFailed
 MAX_BODY_BYTES: Final = 8 * 1024 * 1024
 MAX_DEPTH: Final = 32
 
-Handler = Callable[[Request], Awaitable[Response]]
+Handler = Callable[[Request], Coroutine[Any, Any, Response]]
 
 
 class JsonRoute(APIRoute):
@@ -37,7 +37,7 @@ class JsonRoute(APIRoute):
 def _with_json(request: Request, value: Any) -> Request:
     """Returns the request with its body read: FastAPI takes the parsed value, whatever the JSON's content type was."""
     headers = [(name, header) for name, header in request.scope["headers"] if name.lower() != b"content-type"]
-    scope = request.scope | {"headers": [*headers, (b"content-type", b"application/json")]}
+    scope = {**request.scope, "headers": [*headers, (b"content-type", b"application/json")]}
     read = Request(scope, request.receive)
     # Starlette keeps what it has read in these two; there is no public way to hand a parsed body on.
     read._json = value  # noqa: SLF001

@@ -31,7 +31,7 @@ class ApiKey(SQLModel, table=True):
 
     id: UUID = Field(default_factory=uuid4, primary_key=True)
     name: str = Field(max_length=200, unique=True)
-    role: Role = Field(sa_type=enum_column(Role))  # type: ignore[call-overload]
+    role: Role = Field(sa_type=enum_column(Role))
     key_prefix: str = Field(max_length=_SHOWN_PREFIX_LENGTH)
     """The first characters of the secret, to tell keys apart."""
     key_hash: str = Field(max_length=64, unique=True)

@@ -52,8 +52,8 @@ class Execution(SQLModel, table=True):
     schedule_id: UUID
     """No foreign key: history stays when the schedule is deleted."""
     schedule_name: str = Field(max_length=200)
-    status: ExecutionStatus = Field(default=ExecutionStatus.QUEUED, sa_type=enum_column(ExecutionStatus))  # type: ignore[call-overload]
-    trigger_type: TriggerType = Field(sa_type=enum_column(TriggerType))  # type: ignore[call-overload]
+    status: ExecutionStatus = Field(default=ExecutionStatus.QUEUED, sa_type=enum_column(ExecutionStatus))
+    trigger_type: TriggerType = Field(sa_type=enum_column(TriggerType))
     current_group: int = 0
     """Ordinal of the step group that was begun last, from 0."""
     total_groups: int
@@ -61,7 +61,7 @@ class Execution(SQLModel, table=True):
     queued_at: datetime = Field(default_factory=utc_now, sa_type=UtcDateTime)
     started_at: datetime | None = Field(default=None, sa_type=UtcDateTime)
     completed_at: datetime | None = Field(default=None, sa_type=UtcDateTime)
-    initiated_by_type: InitiatorType = Field(sa_type=enum_column(InitiatorType))  # type: ignore[call-overload]
+    initiated_by_type: InitiatorType = Field(sa_type=enum_column(InitiatorType))
     initiated_by_id: str | None = Field(default=None, max_length=64)
     initiated_by_name: str | None = Field(default=None, max_length=200)
     error_message: str | None = Field(default=None, sa_column=Column(Text))
@@ -85,7 +85,7 @@ class StepRecord(SQLModel, table=True):
     step_index: int
     name: str | None = Field(default=None, max_length=200)
     display_name: str = Field(max_length=500)
-    execution_mode: ExecutionMode = Field(sa_type=enum_column(ExecutionMode))  # type: ignore[call-overload]
+    execution_mode: ExecutionMode = Field(sa_type=enum_column(ExecutionMode))
     step_type: str = Field(max_length=100)
     continue_on_failure: bool = False
     timeout_seconds: int | None = None
@@ -93,7 +93,7 @@ class StepRecord(SQLModel, table=True):
     config: dict[str, Any] = Field(default_factory=dict, sa_column=Column(json_column(), nullable=False))
     resolved: dict[str, Any] = Field(default_factory=dict, sa_column=Column(json_column(), nullable=False))
 
-    status: StepStatus = Field(default=StepStatus.WAITING, sa_type=enum_column(StepStatus))  # type: ignore[call-overload]
+    status: StepStatus = Field(default=StepStatus.WAITING, sa_type=enum_column(StepStatus))
     started_at: datetime | None = Field(default=None, sa_type=UtcDateTime)
     completed_at: datetime | None = Field(default=None, sa_type=UtcDateTime)
     error_message: str | None = Field(default=None, sa_column=Column(Text))
@@ -141,7 +141,7 @@ async def open_execution(
 ) -> Execution:
     """Writes the record of a new execution (`Queued`) with the snapshot of the schedule's steps."""
     groups = step_groups(await get_steps(session, schedule.id))
-    rows = []
+    rows: list[dict[str, Any]] = []
     for group, steps in enumerate(groups):
         for step in steps:
             prepared = await prepare(step)

@@ -32,17 +32,17 @@ class Schedule(SQLModel, table=True):
     id: UUID = Field(default_factory=uuid4, primary_key=True)
     name: str = Field(max_length=200, unique=True)
     description: str | None = Field(default=None, max_length=1000)
-    trigger_type: TriggerType = Field(default=TriggerType.MANUAL, sa_type=enum_column(TriggerType))  # type: ignore[call-overload]
-    pattern_type: PatternType = Field(default=PatternType.SPECIFIC_TIMES, sa_type=enum_column(PatternType))  # type: ignore[call-overload]
+    trigger_type: TriggerType = Field(default=TriggerType.MANUAL, sa_type=enum_column(TriggerType))
+    pattern_type: PatternType = Field(default=PatternType.SPECIFIC_TIMES, sa_type=enum_column(PatternType))
     cron_expression: str | None = Field(default=None, max_length=2000)
     days_of_week: str | None = Field(default=None, max_length=50)
     run_times: str | None = Field(default=None, max_length=200)
     interval_value: int | None = None
-    interval_unit: IntervalUnit | None = Field(default=None, sa_type=enum_column(IntervalUnit))  # type: ignore[call-overload]
+    interval_unit: IntervalUnit | None = Field(default=None, sa_type=enum_column(IntervalUnit))
     interval_window_start: str | None = Field(default=None, max_length=10)
     interval_window_end: str | None = Field(default=None, max_length=10)
     time_zone: str = Field(default="UTC", max_length=64)
-    overlap_policy: OverlapPolicy = Field(default=OverlapPolicy.SKIP, sa_type=enum_column(OverlapPolicy))  # type: ignore[call-overload]
+    overlap_policy: OverlapPolicy = Field(default=OverlapPolicy.SKIP, sa_type=enum_column(OverlapPolicy))
     catch_up_window_seconds: int = DEFAULT_CATCH_UP_SECONDS
     is_enabled: bool = False
     created: datetime = Field(default_factory=utc_now, sa_type=UtcDateTime)
@@ -71,7 +71,7 @@ class ScheduleStep(SQLModel, table=True):
     """Place in the list that the client sent, from 0."""
     step_index: int = 0
     name: str | None = Field(default=None, max_length=200)
-    execution_mode: ExecutionMode = Field(default=ExecutionMode.SEQUENTIAL, sa_type=enum_column(ExecutionMode))  # type: ignore[call-overload]
+    execution_mode: ExecutionMode = Field(default=ExecutionMode.SEQUENTIAL, sa_type=enum_column(ExecutionMode))
     step_type: str = Field(max_length=100)
     continue_on_failure: bool = False
     timeout_seconds: int | None = None

@@ -21,7 +21,10 @@ class RunType(StrEnum):
     EXPORT = "Export"
 
 
-RunTypeIn = RunType if TYPE_CHECKING else member(RunType)
+if TYPE_CHECKING:
+    RunTypeIn = RunType
+else:
+    RunTypeIn = member(RunType)
 
 
 class ConnectedSystemChange(RequestModel):

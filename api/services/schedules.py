@@ -176,9 +176,9 @@ async def _step_warnings(session: AsyncSession, steps: Sequence[ScheduleStep]) -
     warnings: list[str] = []
     lookup = CatalogueLookup(session)
     for step in sorted(steps, key=lambda step: (step.step_index, step.position)):
-        system_id, profile_id = step.config.get("connected_system_id"), step.config.get("run_profile_id")
-        if system_id is None:
+        if "connected_system_id" not in step.config:
             continue
+        system_id, profile_id = step.config["connected_system_id"], step.config["run_profile_id"]
         if await lookup.connected_system(system_id) is None:
             warnings.append(f"steps[{step.position}]: connected system {system_id} does not exist yet.")
         elif await lookup.run_profile(system_id, profile_id) is None:

@@ -1,5 +1,7 @@
 """The workflow on the time-skipping server: steps and record replaced by name, everything else real."""
 
+from typing import Any
+
 import pytest
 from temporalio.client import WorkflowFailureError
 from temporalio.exceptions import ApplicationError, CancelledError
@@ -13,7 +15,7 @@ async def test_groups_run_in_order_and_steps_of_a_group_together(
     time_skipping: WorkflowEnvironment, task_queue: str
 ) -> None:
     steps = Steps()
-    together = {"config": {"seconds": 0.3}}
+    together: dict[str, Any] = {"config": {"seconds": 0.3}}
     record = Record(plan(step("a", 0), step("b", 1, **together), step("c", 1, **together), step("d", 2)))
 
     result = await run(time_skipping.client, task_queue, record, steps)
