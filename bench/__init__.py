@@ -1,0 +1,1 @@
+"""Rota measured against a bare Temporal workflow on the same server: `python -m bench`."""

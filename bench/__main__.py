@@ -1,0 +1,90 @@
+"""`python -m bench`: starts everything, measures, prints a table, ends everything."""
+
+import asyncio
+import json
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from bench.case import Case, find_cases, say
+from bench.machine import Machine, Versions, load_average
+from bench.report import CaseResult, Report
+from bench.stack import BenchError, running_stack
+from runtime.embedded import EmbeddedServerError
+from runtime.signals import stop_requested
+
+_CASES = find_cases()
+
+
+def main(
+    runs: Annotated[int, typer.Option(min=1, help="Rounds of each case; a round runs the floor, then Rota.")] = 7,
+    case: Annotated[
+        list[str] | None,
+        typer.Option(help="Repeatable. " + "; ".join(f"{case.letter}: {case.title}" for case in _CASES.values()) + "."),
+    ] = None,
+    stock: Annotated[bool, typer.Option("--stock", help="Run the server without Rota's settings.")] = False,  # noqa: FBT002 - a flag
+    json_file: Annotated[Path | None, typer.Option("--json", help="Also write the report, every sample, here.")] = None,
+) -> None:
+    """Measures Rota against the floor, a bare Temporal workflow doing the same work on the same server.
+
+    Prints a Markdown table to stdout, progress to stderr. Nothing is left behind, also after Ctrl-C.
+    """
+    chosen = _chosen(case)
+    if json_file is not None and not json_file.parent.is_dir():
+        raise typer.BadParameter(f"no folder {json_file.parent}", param_hint="--json")
+    try:
+        report = asyncio.run(_until_stopped(chosen, runs, stock_server=stock))
+    except (BenchError, EmbeddedServerError) as error:
+        say(f"bench: {error}")
+        raise typer.Exit(1) from None
+    if report is None:
+        say("bench: stopped")
+        raise typer.Exit(130)
+    if json_file is not None:
+        json_file.write_text(json.dumps(report.as_json(), indent=2) + "\n")
+    sys.stdout.write(report.as_markdown())
+
+
+def _chosen(letters: Sequence[str] | None) -> list[Case]:
+    chosen = {letter.upper() for letter in letters} if letters else set(_CASES)
+    if unknown := sorted(chosen - set(_CASES)):
+        raise typer.BadParameter(f"no case {unknown[0]}; there are {', '.join(_CASES)}", param_hint="--case")
+    return [case for letter, case in _CASES.items() if letter in chosen]
+
+
+async def _until_stopped(cases: Sequence[Case], runs: int, *, stock_server: bool) -> Report | None:
+    """Returns the report; None where the user did not wait for it."""
+    measuring = asyncio.create_task(_measure(cases, runs, stock_server=stock_server))
+    stopping = asyncio.create_task(stop_requested())
+    await asyncio.wait({measuring, stopping}, return_when=asyncio.FIRST_COMPLETED)
+    stopping.cancel()
+    if measuring.done():
+        return measuring.result()
+    measuring.cancel()
+    await asyncio.wait({measuring})
+    return None
+
+
+async def _measure(cases: Sequence[Case], runs: int, *, stock_server: bool) -> Report:
+    before = load_average()
+    say("starting a Temporal server, Rota's API and worker, and the floor's worker")
+    async with running_stack(stock_server=stock_server) as stack:
+        results = []
+        for case in cases:
+            say(f"{case.letter}: {case.title}: floor and Rota")
+            results.append(CaseResult(case.letter, case.title, tuple(await case.measure(stack, runs))))
+        return Report(
+            machine=Machine.this(),
+            versions=await Versions.running(stack.temporal),
+            load_before=before,
+            load_after=load_average(),
+            stock_server=stock_server,
+            cases=tuple(results),
+        )
+
+
+if __name__ == "__main__":
+    typer.run(main)

@@ -1,0 +1,1 @@
+"""The cases, one a module; each defines `CASE`."""

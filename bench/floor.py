@@ -1,0 +1,80 @@
+"""The floor: the least that Temporal makes of the work. `python -m bench.floor` runs its worker.
+
+A workflow that runs one activity after another, each of which starts a program in a session of its own, reads what it
+prints and sends one heartbeat. It keeps no record, looks after no process tree, and knows no timeouts. The worker has
+the SDK's defaults.
+"""
+
+import asyncio
+from asyncio.subprocess import DEVNULL, PIPE
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Final
+
+from temporalio import activity, workflow
+from temporalio.client import Client
+from temporalio.common import RetryPolicy
+from temporalio.envconfig import ClientConfig
+from temporalio.exceptions import ApplicationError
+from temporalio.worker import Worker
+
+TASK_QUEUE: Final = "bench-floor"
+WORKFLOW: Final = "Floor"
+
+_LIMIT: Final = timedelta(minutes=1)
+
+
+@dataclass(frozen=True)
+class FloorRequest:
+    """What the floor runs."""
+
+    command: list[str]
+    """Program and arguments of every step."""
+    steps: int
+    """How often it is run, one after another."""
+
+
+@activity.defn(name="run-program")
+async def run_program(command: list[str]) -> str:
+    """Runs a program to its end and returns what it printed.
+
+    Raises:
+        ApplicationError: It did not exit with code 0.
+    """
+    process = await asyncio.create_subprocess_exec(
+        *command, stdin=DEVNULL, stdout=PIPE, stderr=PIPE, start_new_session=True
+    )
+    activity.heartbeat()
+    stdout, _ = await process.communicate()
+    if process.returncode != 0:
+        raise ApplicationError(f"{command[0]} exited with code {process.returncode}", non_retryable=True)
+    return stdout.decode()
+
+
+@workflow.defn(name=WORKFLOW)
+class Floor:
+    """Runs a program some times, one after another."""
+
+    @workflow.run
+    async def run(self, request: FloorRequest) -> str:
+        """Returns what the last one printed."""
+        output = ""
+        for _ in range(request.steps):
+            output = await workflow.execute_activity(
+                run_program,
+                request.command,
+                start_to_close_timeout=_LIMIT,
+                heartbeat_timeout=_LIMIT,
+                retry_policy=RetryPolicy(maximum_attempts=1),
+            )
+        return output
+
+
+async def _run_worker() -> None:
+    config = ClientConfig.load_client_connect_config()
+    client = await Client.connect(**config)
+    await Worker(client, task_queue=TASK_QUEUE, workflows=[Floor], activities=[run_program]).run()
+
+
+if __name__ == "__main__":
+    asyncio.run(_run_worker())

@@ -1,0 +1,52 @@
+"""Where it was measured."""
+
+import os
+import platform
+from dataclasses import dataclass
+from importlib.metadata import version
+
+import psutil
+from temporalio.api.workflowservice.v1 import GetSystemInfoRequest
+from temporalio.client import Client
+
+Load = tuple[float, float, float]
+"""Processes that ran or waited for a core, on average of the last 1, 5 and 15 minutes."""
+
+
+@dataclass(frozen=True)
+class Machine:
+    """What it was measured on."""
+
+    cores: int
+    memory_gib: float
+    kernel: str
+
+    @classmethod
+    def this(cls) -> "Machine":
+        """Returns this machine."""
+        return cls(
+            cores=os.cpu_count() or 1,
+            memory_gib=psutil.virtual_memory().total / 2**30,
+            kernel=f"{platform.system()} {platform.release()} {platform.machine()}",
+        )
+
+
+@dataclass(frozen=True)
+class Versions:
+    """What was measured."""
+
+    rota: str
+    temporalio: str
+    server: str
+    python: str
+
+    @classmethod
+    async def running(cls, client: Client) -> "Versions":
+        """Returns the versions of this process and of the server."""
+        info = await client.workflow_service.get_system_info(GetSystemInfoRequest())
+        return cls(version("rota"), version("temporalio"), info.server_version, platform.python_version())
+
+
+def load_average() -> Load:
+    """Returns the machine's load average."""
+    return psutil.getloadavg()
