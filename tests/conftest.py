@@ -17,11 +17,14 @@ from contracts.names import SEARCH_ATTRIBUTES
 from runtime.embedded import DYNAMIC_CONFIG, find_temporal
 from runtime.temporal import add_search_attributes, data_converter, register_search_attributes
 
+LONG_HISTORY_EVENTS = 200
+
 
 @pytest.fixture(scope="session")
 async def dev_server() -> AsyncIterator[WorkflowEnvironment]:
-    """The development server, in memory, with the settings of the embedded one."""
-    arguments = [part for key, value in DYNAMIC_CONFIG.items() for part in ("--dynamic-config-value", f"{key}={value}")]
+    """The development server, in memory, with the settings of the embedded one, where a history soon counts as long."""
+    config = DYNAMIC_CONFIG | {"limit.historyCount.suggestContinueAsNew": str(LONG_HISTORY_EVENTS)}
+    arguments = [part for key, value in config.items() for part in ("--dynamic-config-value", f"{key}={value}")]
     environment = await WorkflowEnvironment.start_local(
         dev_server_existing_path=str(find_temporal()),
         dev_server_extra_args=arguments,
