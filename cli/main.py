@@ -8,6 +8,7 @@ import typer
 from catalogue.engine import DatabaseUrlError
 from cli import api_keys, demo, executions, schedules, servers, step_types
 from runtime.embedded import EmbeddedServerError
+from runtime.leaving import has_native_threads, leave
 from runtime.settings import SettingsError
 
 app = typer.Typer(
@@ -31,6 +32,10 @@ def run(arguments: Sequence[str] | None = None) -> None:
     except (SettingsError, EmbeddedServerError, DatabaseUrlError) as error:
         sys.stderr.write(f"rota: {error}\n")
         sys.exit(2)
+    except SystemExit as ending:
+        if has_native_threads():
+            leave(ending.code if isinstance(ending.code, int) else 0 if ending.code is None else 1)
+        raise
 
 
 if __name__ == "__main__":

@@ -1,5 +1,6 @@
 """Servers and databases that tests share: each is started once for a session, and tests keep out of each other's way."""
 
+import atexit
 import os
 import sysconfig
 import uuid
@@ -15,9 +16,21 @@ from catalogue.engine import Catalogue
 from catalogue.migrations import migrate
 from contracts.names import SEARCH_ATTRIBUTES
 from runtime.embedded import DYNAMIC_CONFIG, find_temporal
+from runtime.leaving import leave
 from runtime.temporal import add_search_attributes, data_converter, register_search_attributes
 
 LONG_HISTORY_EVENTS = 200
+
+_exit_status = 0
+
+
+def pytest_sessionfinish(exitstatus: int) -> None:
+    global _exit_status  # noqa: PLW0603 - an exit handler takes no argument
+    _exit_status = int(exitstatus)
+
+
+# Handlers run in the opposite order: being registered first, this one is the last thing that happens.
+atexit.register(lambda: leave(_exit_status))
 
 
 @pytest.fixture(scope="session")
