@@ -21,14 +21,18 @@ from uuid import uuid4
 
 import psutil
 
-from activities.support import supervisor
 from activities.support.output import OutputTail, Stream
+
+_SUPERVISOR: Final = Path(__file__).with_name("supervisor.py")
 
 _DRAIN_SECONDS: Final = 2.0
 """Given to the pipes once all is gone: one that was handed to a process outside the tree never ends."""
 
 _BUSY_SECONDS: Final = 0.01
 """Between two tries to reach the launcher, while hundreds of steps start at once."""
+
+_CLOSE_SECONDS: Final = 2.0
+"""Given to the launcher when this process ends."""
 
 _POLL_SECONDS: Final = 0.05
 
@@ -83,7 +87,7 @@ async def run_process(
     left behind is ended too; when this coroutine is cancelled, all of it: SIGTERM, the grace period, SIGKILL. Either
     way this returns only when all of it is gone. What may not be signalled is named in the output and in the log.
 
-    On Linux this is a guarantee (see `supervisor`), which holds even if this process is killed. Elsewhere processes are
+    On Linux this is a guarantee (see `supervisor.py`), which holds even if this process is killed. Elsewhere processes are
     found by their parents and by a variable in their environment: one that leaves its parent and clears its
     environment is missed, and an ignored signal is inherited.
 
@@ -162,7 +166,7 @@ class _Launcher:
         with theirs:
             # A small interpreter: no site packages, nothing from the environment; forking it is cheap.
             self._process = subprocess.Popen(  # noqa: S603 - our own program
-                [sys.executable, "-I", "-S", supervisor.__file__, str(theirs.fileno())],
+                [sys.executable, "-I", "-S", str(_SUPERVISOR), str(theirs.fileno())],
                 pass_fds=[theirs.fileno()],
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL,
@@ -177,7 +181,11 @@ class _Launcher:
         with self._lock:
             if self._channel is not None and self._process is not None:
                 self._channel.close()
-                self._process.wait()
+                try:
+                    self._process.wait(_CLOSE_SECONDS)
+                except subprocess.TimeoutExpired:  # a fork of this process still holds the channel
+                    self._process.kill()
+                    self._process.wait()
             self._channel = self._process = None
 
 

@@ -42,7 +42,6 @@ _ROUND_SECONDS: Final = 0.05
 _IDLE_ROUNDS: Final = 20
 """After so many rounds without a process that may be killed, the rest is given up."""
 
-
 _CAUGHT: Final = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGQUIT)
 
 _TAKEN: Final = b"t"

@@ -273,7 +273,7 @@ async def test_the_grace_period_is_for_cleaning_up() -> None:
 @linux_only
 async def test_what_is_about_to_end_by_itself_may() -> None:
     # A shell does not wait for what reads its output.
-    step = Step("/bin/bash", "-c", "exec > >(cat; echo all of it); seq 20000")
+    step = Step("/bin/bash", "-c", "exec > >(cat; sleep 0.1; echo all of it); seq 20000")
     assert await step.run() == 0
     assert step.output.last_line == "all of it"
     assert step.ended == [0]
@@ -335,11 +335,11 @@ async def test_what_may_not_be_signalled_is_named(
                     raise PermissionError
             kill(pid, signum)
         os.kill = refusing
-        runpy.run_path({supervisor.__file__!r}, run_name="__main__")
+        runpy.run_path({str(process._SUPERVISOR)!r}, run_name="__main__")
         """),
     )
     monkeypatch.setattr(process, "_DRAIN_SECONDS", 0.2)
-    monkeypatch.setattr(supervisor, "__file__", str(wrapper))
+    monkeypatch.setattr(process, "_SUPERVISOR", wrapper)
     launcher = process._Launcher()
     monkeypatch.setattr(process, "_launcher", launcher)
     step = tree(token, "exit", ["daemon", []])
@@ -400,7 +400,9 @@ async def test_a_killed_supervisor_is_no_success(monkeypatch: pytest.MonkeyPatch
 
 
 @linux_only
-async def test_a_launcher_and_a_waiting_supervisor_that_are_killed_are_replaced(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_launcher_and_a_waiting_supervisor_that_are_killed_are_replaced(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     launcher = process._Launcher()
     monkeypatch.setattr(process, "_launcher", launcher)
     assert await Step("/bin/true").run() == 0
