@@ -84,6 +84,5 @@ async def run_worker(settings: Settings) -> None:
 
 
 if __name__ == "__main__":
-    from cli.main import run
-
-    run(["worker", *sys.argv[1:]])
+    # `python worker.py` is `rota worker`: the same options, settings and messages.
+    os.execv(sys.executable, [sys.executable, "-m", "cli.main", "worker", *sys.argv[1:]])  # noqa: S606 - ourselves

@@ -3,6 +3,7 @@
 import atexit
 import os
 import sysconfig
+import tempfile
 import uuid
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
@@ -71,18 +72,20 @@ def task_queue() -> str:
 
 
 @pytest.fixture(scope="session")
-def postgres_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+def postgres_url() -> Iterator[str]:
     """A PostgreSQL server: the one that ROTA_TEST_POSTGRES_URL names, else pgserver's."""
     named = os.environ.get("ROTA_TEST_POSTGRES_URL")
     if named:
         yield named
         return
-    pgserver = pytest.importorskip(
-        "pgserver", reason="no PostgreSQL: set ROTA_TEST_POSTGRES_URL, or use a platform with pgserver"
-    )
-    server = pgserver.get_server(tmp_path_factory.mktemp("postgres"), cleanup_mode="stop")
-    yield server.get_uri()
-    server.cleanup()
+    reason = "no PostgreSQL: set ROTA_TEST_POSTGRES_URL, or use a platform with pgserver"
+    pgserver = pytest.importorskip("pgserver", reason=reason)
+    # Not in pytest's own folder: the server runs as another user where root runs the tests, and the start of any other
+    # test run takes that user's access to the folder away.
+    with tempfile.TemporaryDirectory(prefix="rota-postgres-", ignore_cleanup_errors=True) as folder:
+        server = pgserver.get_server(folder, cleanup_mode="stop")
+        yield server.get_uri()
+        server.cleanup()
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])

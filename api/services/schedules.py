@@ -154,9 +154,8 @@ def _take_timetable(schedule: Schedule, body: ScheduleChange) -> list[str]:
         if not schedule.cron_expression and not pattern_given:
             failed.message = "Cron expression is required for scheduled triggers"
         raise failed from None
-    normalised = timetable.normalised
-    schedule.days_of_week, schedule.run_times = normalised.days_of_week, normalised.run_times
-    schedule.cron_expression = timetable.cron_expression
+    for name in ("cron_expression", "days_of_week", "run_times", "interval_window_start", "interval_window_end"):
+        setattr(schedule, name, getattr(timetable.normalised, name))
     return list(timetable.warnings)
 
 
