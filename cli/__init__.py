@@ -1,0 +1,1 @@
+"""The `rota` command: servers, API keys, the demo, and a client of the REST API."""

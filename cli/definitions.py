@@ -1,0 +1,389 @@
+"""Schedules and connected systems as files: YAML or JSON, one or several documents, as the REST API takes them."""
+
+import json
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Final
+
+import yaml
+
+from cli.client import ApiClient, ApiFailure, ScheduleDetail
+
+_SUFFIXES: Final = frozenset({".yaml", ".yml", ".json"})
+_PLACEHOLDER: Final = re.compile(r"\{(\w+)\}")
+
+# Written by name in a file where the API has an id.
+_SYSTEM, _SYSTEM_ID = "connectedSystem", "connectedSystemId"
+_PROFILE, _PROFILE_ID = "runProfile", "runProfileId"
+
+_NEVER_SHOWN: Final = frozenset({"changereason"})
+"""What the API takes and does not show, in lower case."""
+
+
+class DefinitionError(Exception):
+    """A file cannot be used; the message names the file and, where it can, the line."""
+
+
+class Document(dict[str, Any]):
+    """A mapping of a file: a document, or a mapping inside one."""
+
+    place: str = ""
+    """`file:line` where it begins; the file alone in JSON."""
+
+    @classmethod
+    def at(cls, place: str, fields: Mapping[str, Any]) -> "Document":
+        """Returns the fields as a mapping that stands there."""
+        document = cls(fields)
+        document.place = place
+        return document
+
+
+def place_of(value: Mapping[str, Any]) -> str:
+    """Returns where a mapping stands, with a colon after it; nothing where that is not known."""
+    return f"{_place(value)}: " if _place(value) else ""
+
+
+def _place(value: Mapping[str, Any]) -> str:
+    return value.place if isinstance(value, Document) else ""
+
+
+def load_documents(path: Path) -> list[dict[str, Any]]:
+    """Reads a file, or the YAML and JSON files of a folder by name (not those of folders in it).
+
+    A file holds one or more documents; a document that is a list stands for its items.
+
+    Raises:
+        DefinitionError: A file cannot be read or is malformed, or there is nothing in it.
+    """
+    if not path.is_dir():
+        return _load_file(path)
+    files = sorted(file for file in path.iterdir() if file.suffix.lower() in _SUFFIXES and file.is_file())
+    if not files:
+        raise DefinitionError(f"{path}: no .yaml, .yml or .json file is in this folder")
+    return [document for file in files for document in _load_file(file)]
+
+
+def _load_file(path: Path) -> list[dict[str, Any]]:
+    try:
+        text = path.read_text("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise DefinitionError(f"{path}: not UTF-8 at byte {error.start}") from None
+    except OSError as error:
+        raise DefinitionError(f"{path}: {error.strerror}") from None
+    read = _read_json if path.suffix.lower() == ".json" else _read_yaml
+    try:
+        found = [item for part in read(text, path) for item in (part if isinstance(part, list) else [part])]
+        # What YAML can say and JSON cannot (an alias to itself, a set, not-a-number) is found here, not when it is sent.
+        json.dumps(found, allow_nan=False)
+    except (TypeError, ValueError, RecursionError) as error:
+        raise DefinitionError(f"{path}: holds what JSON cannot say: {error}") from None
+    documents = [item for item in found if item is not None]
+    if not documents:
+        raise DefinitionError(f"{path}: nothing in it")
+    for number, document in enumerate(documents, 1):
+        if not isinstance(document, Document):
+            kind = "a list" if isinstance(document, list) else f"the text or value {document!r}"
+            raise DefinitionError(f"{path}: document {number} is {kind}, not fields such as `name: Daily sync`")
+    return documents
+
+
+def _read_json(text: str, path: Path) -> list[Any]:
+    def mapping(pairs: Sequence[tuple[str, Any]]) -> Document:
+        names = [name for name, _ in pairs]
+        for name in names:
+            if names.count(name) > 1:
+                raise DefinitionError(f"{path}: {name!r} stands twice in one object")
+        return Document.at(str(path), dict(pairs))
+
+    try:
+        return [json.loads(text, object_pairs_hook=mapping)]
+    except json.JSONDecodeError as error:
+        raise DefinitionError(f"{path}:{error.lineno}: {error.msg} (column {error.colno})") from None
+
+
+class _Loader(yaml.SafeLoader):
+    """YAML 1.2's core schema: `18:00` and `2026-01-01` and `no` are text, a key stands once, mappings know their line.
+
+    PyYAML itself reads YAML 1.1, where 18:00 is the number 1080.
+    """
+
+    yaml_implicit_resolvers: dict[str, Any] = {}  # noqa: RUF012 - PyYAML's own table, filled below
+    path: Path
+
+
+for _tag, _pattern, _first in (
+    ("null", r"~|null|Null|NULL|", ["~", "n", "N", ""]),
+    ("bool", r"true|True|TRUE|false|False|FALSE", list("tTfF")),
+    ("int", r"[-+]?[0-9]+|0o[0-7]+|0x[0-9a-fA-F]+", list("-+0123456789")),
+    ("float", r"[-+]?(?:\.[0-9]+|[0-9]+(?:\.[0-9]*)?)(?:[eE][-+]?[0-9]+)?", list("-+.0123456789")),
+    ("merge", r"<<", ["<"]),
+):
+    _Loader.add_implicit_resolver(f"tag:yaml.org,2002:{_tag}", re.compile(f"(?:{_pattern})\\Z"), _first)
+
+
+def _construct_mapping(loader: _Loader, node: yaml.MappingNode) -> Iterable[Document]:
+    place = f"{loader.path}:{node.start_mark.line + 1}"
+    document = Document.at(place, {})
+    # Empty at first, filled later: an alias may name the mapping inside itself.
+    yield document
+    seen: set[str] = set()
+    for key, _ in node.value:
+        name = key.value if isinstance(key, yaml.ScalarNode) else None
+        if key.tag not in {"tag:yaml.org,2002:str", "tag:yaml.org,2002:merge"} or name is None:
+            raise DefinitionError(
+                f"{loader.path}:{key.start_mark.line + 1}: {name!r} is no field name: put it in quotes"
+            )
+        if name in seen:
+            raise DefinitionError(f"{loader.path}:{key.start_mark.line + 1}: {name!r} stands twice")
+        seen.add(name)
+    loader.flatten_mapping(node)
+    document.update(
+        {loader.construct_object(key): loader.construct_object(value, deep=True) for key, value in node.value}
+    )
+
+
+def _construct_int(loader: _Loader, node: yaml.ScalarNode) -> int:
+    text = str(loader.construct_scalar(node))
+    return int(text, 0) if text.startswith(("0o", "0x")) else int(text)
+
+
+_Loader.add_constructor("tag:yaml.org,2002:map", _construct_mapping)
+_Loader.add_constructor("tag:yaml.org,2002:int", _construct_int)
+
+
+def _read_yaml(text: str, path: Path) -> list[Any]:
+    try:
+        loader = _Loader(text)
+        loader.path = path
+        found = []
+        while loader.check_node():
+            found.append(loader.construct_document(loader.get_node()))
+    except yaml.MarkedYAMLError as error:
+        mark = error.problem_mark or error.context_mark
+        line = f":{mark.line + 1}" if mark else ""
+        context = f" {error.context}" if error.context else ""
+        raise DefinitionError(f"{path}{line}: {error.problem}{context}") from None
+    except yaml.YAMLError as error:
+        raise DefinitionError(f"{path}: {' '.join(str(error).split())}") from None
+    return found
+
+
+def fill_placeholders(documents: Sequence[Mapping[str, Any]], values: Mapping[str, str]) -> list[dict[str, Any]]:
+    """Returns the documents with `{name}` in every text replaced by its value; names without a value stay."""
+
+    def fill(value: Any) -> Any:
+        if isinstance(value, str):
+            return _PLACEHOLDER.sub(lambda match: values.get(match[1], match[0]), value)
+        if isinstance(value, Document):
+            return Document.at(value.place, {name: fill(part) for name, part in value.items()})
+        if isinstance(value, dict):
+            return {name: fill(part) for name, part in value.items()}
+        return [fill(part) for part in value] if isinstance(value, list) else value
+
+    return [fill(document) for document in documents]
+
+
+def is_connected_system(document: Mapping[str, Any]) -> bool:
+    """Whether a document describes a connected system; all others are schedules."""
+    return "connectorName" in document
+
+
+def name_of(document: Mapping[str, Any]) -> str:
+    """Returns a document's name.
+
+    Raises:
+        DefinitionError: It has none.
+    """
+    name = document.get("name")
+    if not isinstance(name, str) or not name.strip():
+        raise DefinitionError(f"{place_of(document)}`name` is missing: it says which one this is")
+    return name
+
+
+class _Directory:
+    """Connected systems and run profiles by name, asked for once."""
+
+    def __init__(self, client: ApiClient) -> None:
+        self._client = client
+        self._systems: list[dict[str, Any]] | None = None
+        self._profiles: dict[int, list[dict[str, Any]]] = {}
+
+    def system_id(self, name: object, place: str) -> int:
+        if self._systems is None:
+            self._systems = self._client.list_connected_systems()
+        return self._pick(name, self._systems, f"{place}connected system")
+
+    def profile_id(self, name: object, system_id: int, place: str) -> int:
+        if system_id not in self._profiles:
+            self._profiles[system_id] = self._client.list_run_profiles(system_id)
+        return self._pick(name, self._profiles[system_id], f"{place}run profile")
+
+    @staticmethod
+    def _pick(name: object, entries: Sequence[Mapping[str, Any]], what: str) -> int:
+        found = [int(entry["id"]) for entry in entries if entry["name"] == name]
+        if not found:
+            known = ", ".join(repr(entry["name"]) for entry in entries) or "none"
+            raise DefinitionError(f"{what} {name!r} does not exist; there is: {known}")
+        if len(found) > 1:
+            raise DefinitionError(f"{what} {name!r} exists {len(found)} times: give its id")
+        return found[0]
+
+
+def resolve_names(client: ApiClient, schedules: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """Returns the schedules with `connectedSystem` and `runProfile` of every step replaced by the ids of those names.
+
+    Ids that a step gives stay. The API is asked only where there are names.
+
+    Raises:
+        DefinitionError: There is no such connected system or run profile, or a step gives name and id.
+        ApiFailure: The API refused or cannot be asked.
+    """
+    directory = _Directory(client)
+
+    def resolve(step: Any) -> Any:
+        if not isinstance(step, dict) or (_SYSTEM not in step and _PROFILE not in step):
+            return step
+        place = place_of(step)
+        for name, number in ((_SYSTEM, _SYSTEM_ID), (_PROFILE, _PROFILE_ID)):
+            if name in step and number in step:
+                raise DefinitionError(f"{place}give `{name}` or `{number}`, not both")
+        resolved = Document.at(_place(step), step)
+        if _SYSTEM in step:
+            resolved[_SYSTEM_ID] = directory.system_id(resolved.pop(_SYSTEM), place)
+        if _PROFILE in step:
+            if not isinstance(resolved.get(_SYSTEM_ID), int):
+                raise DefinitionError(
+                    f"{place}`{_PROFILE}` needs `{_SYSTEM}`: run profiles belong to a connected system"
+                )
+            resolved[_PROFILE_ID] = directory.profile_id(resolved.pop(_PROFILE), resolved[_SYSTEM_ID], place)
+        return resolved
+
+    def resolve_all(schedule: Mapping[str, Any]) -> Document:
+        steps = schedule.get("steps")
+        resolved = {"steps": [resolve(step) for step in steps]} if isinstance(steps, list) else {}
+        return Document.at(_place(schedule), {**schedule, **resolved})
+
+    return [resolve_all(schedule) for schedule in schedules]
+
+
+def ensure_connected_systems(client: ApiClient, documents: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Creates or updates, by name, the connected systems of the documents and their run profiles.
+
+    A document has `name`, `connectorName`, `settings` and, optionally, `description` and `runProfiles`, a list of
+    `{name, runType, settings}`. Run profiles that a document does not name stay.
+
+    Returns:
+        A line for each system and profile, `connected system HR: created`, and for each field that the API left out.
+
+    Raises:
+        DefinitionError: A document or run profile has no name, or the system exists with another connector.
+        ApiFailure: The API refused or cannot be asked.
+    """
+    known = {system["name"]: system for system in client.list_connected_systems()}
+    done = []
+    for document in documents:
+        name = name_of(document)
+        body = {field: value for field, value in document.items() if field != "runProfiles"}
+        with _told_of(document, f"connected system {name!r}"):
+            if name in known:
+                _check_connector(document, known[name])
+                system = client.update_connected_system(known[name]["id"], body)
+            else:
+                system = client.create_connected_system(body)
+        done.append(f"connected system {name}: {'updated' if name in known else 'created'}")
+        done += ignored_fields(document, {**system, "runProfiles": None})
+        done += _ensure_run_profiles(client, system, document)
+    return done
+
+
+def _check_connector(document: Mapping[str, Any], system: Mapping[str, Any]) -> None:
+    wanted, present = document["connectorName"], system["connectorName"]
+    if str(wanted).strip().lower() != present.lower():
+        raise DefinitionError(
+            f"{place_of(document)}connected system {system['name']!r} has the connector {present!r}, not {wanted!r}: "
+            "a connector cannot be changed, so delete the system first or give this one another name",
+        )
+
+
+def _ensure_run_profiles(client: ApiClient, system: Mapping[str, Any], document: Mapping[str, Any]) -> list[str]:
+    profiles = document.get("runProfiles") or []
+    if not isinstance(profiles, list) or not all(isinstance(profile, dict) for profile in profiles):
+        raise DefinitionError(f"{place_of(document)}`runProfiles` is no list of run profiles")
+    known = {profile["name"]: profile["id"] for profile in client.list_run_profiles(system["id"])} if profiles else {}
+    done = []
+    for profile in profiles:
+        name = name_of(profile)
+        with _told_of(profile, f"run profile {name!r} of {system['name']!r}"):
+            if name in known:
+                answer = client.update_run_profile(system["id"], known[name], profile)
+            else:
+                answer = client.create_run_profile(system["id"], profile)
+        done.append(f"run profile {system['name']} - {name}: {'updated' if name in known else 'created'}")
+        done += ignored_fields(profile, answer)
+    return done
+
+
+def create_schedule(client: ApiClient, document: Mapping[str, Any]) -> ScheduleDetail:
+    """Creates the schedule of a document whose names are resolved.
+
+    Raises:
+        DefinitionError: It has no name.
+        ApiFailure: The API refused or cannot be asked; the message names the file.
+    """
+    with _told_of(document, f"schedule {name_of(document)!r}"):
+        return client.create_schedule(document)
+
+
+def apply_schedule(client: ApiClient, document: Mapping[str, Any]) -> tuple[ScheduleDetail, bool]:
+    """Creates the schedule of a document whose names are resolved, or updates the one with its name.
+
+    Fields that the document leaves out keep their values; its `steps`, where it has some, are the complete new list.
+
+    Returns:
+        The schedule, and whether it was created.
+
+    Raises:
+        DefinitionError: It has no name, or several schedules have it.
+        ApiFailure: The API refused or cannot be asked; the message names the file.
+    """
+    name = name_of(document)
+    with _told_of(document, f"schedule {name!r}"):
+        found = client.find_schedules(name)
+        if len(found) > 1:
+            raise DefinitionError(f"{place_of(document)}{len(found)} schedules are called {name!r}")
+        if found:
+            return client.update_schedule(found[0]["id"], document), False
+        return client.create_schedule(document), True
+
+
+def ignored_fields(sent: Mapping[str, Any], answer: Mapping[str, Any]) -> list[str]:
+    """Returns a warning for each field of a document that the API's answer does not have: it was most likely misspelt.
+
+    The API ignores fields that it does not know, and shows every field that it does, also in each step.
+    """
+    known = {name.lower() for name in answer} | _NEVER_SHOWN
+    warnings = [
+        f"warning: {place_of(sent)}the API does not know the field {name!r} and ignored it"
+        for name in sent
+        if name.lower() not in known
+    ]
+    for name, value in sent.items():
+        shown = answer.get(name)
+        if isinstance(value, dict) and isinstance(shown, dict):
+            warnings += ignored_fields(value, shown)
+        elif isinstance(value, list) and isinstance(shown, list) and shown:
+            # Every step shows the same fields, so the first speaks for all.
+            warnings += [line for item in value if isinstance(item, dict) for line in ignored_fields(item, shown[0])]
+    return warnings
+
+
+@contextmanager
+def _told_of(document: Mapping[str, Any], what: str) -> Iterator[None]:
+    """Lets a failure of the API say of which part of which file it is."""
+    try:
+        yield
+    except ApiFailure as failure:
+        message = f"{place_of(document)}{what}: {failure.message}"
+        raise ApiFailure(message, status=failure.status, fields=failure.fields) from None

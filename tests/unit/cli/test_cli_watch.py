@@ -1,0 +1,327 @@
+"""Following an execution: when it is asked for, what changes are told, what the display shows."""
+
+import io
+from collections.abc import Iterator
+
+import pytest
+from rich.console import Console
+
+from cli.client import ApiFailure, ExecutionDetail, ExecutionStep
+from cli.follow import Sight, follow, poll_pause
+from cli.live_view import LiveView, visible_steps
+from cli.summary import print_summary
+from cli.watch import ChangeLog
+from tests.unit.cli.samples import EXECUTION_ID, NOW, execution, step
+
+AWAY = ApiFailure("Nothing answers.")
+
+
+class Clock:
+    """A clock that only sleeping moves."""
+
+    def __init__(self) -> None:
+        self.now = 100.0
+        self.pauses: list[float] = []
+
+    def monotonic(self) -> float:
+        return self.now
+
+    def sleep(self, seconds: float) -> None:
+        self.pauses.append(seconds)
+        self.now += seconds
+
+
+def followed(
+    answers: Iterator[ExecutionDetail | ApiFailure],
+    clock: Clock,
+    *,
+    timeout_seconds: float | None = None,
+    answer_seconds: float = 0,
+) -> Iterator[Sight]:
+    def ask() -> ExecutionDetail:
+        clock.now += answer_seconds
+        answer = next(answers)
+        if isinstance(answer, ApiFailure):
+            raise answer
+        return answer
+
+    return follow(ask, timeout_seconds=timeout_seconds, monotonic=clock.monotonic, sleep=clock.sleep)
+
+
+def running() -> ExecutionDetail:
+    return execution("InProgress", [[step("one", "Processing", -5)]])
+
+
+def complete() -> ExecutionDetail:
+    return execution("Complete", [[step("one", "Completed", -5, 0)]])
+
+
+def repeating(answer: ExecutionDetail | ApiFailure) -> Iterator[ExecutionDetail | ApiFailure]:
+    while True:
+        yield answer
+
+
+@pytest.mark.parametrize(
+    ("watched", "took", "pause"),
+    [(0, 0, 0.2), (4, 0.01, 0.2), (20, 0.01, 1.0), (40, 0.01, 2.0), (9999, 0.01, 2.0), (0, 0.5, 1.5), (0, 60, 10.0)],
+)
+def test_pauses_grow_with_the_time_watched_and_with_slow_answers(watched: float, took: float, pause: float) -> None:
+    assert poll_pause(watched, took) == pytest.approx(pause)
+
+
+def test_following_ends_with_the_execution() -> None:
+    clock = Clock()
+    sights = list(followed(iter([running(), running(), complete()]), clock))
+    assert [sight.execution and sight.execution["status"] for sight in sights] == ["InProgress"] * 2 + ["Complete"]
+    assert clock.pauses == pytest.approx([0.2, 0.2])
+
+
+def test_following_a_long_run_asks_less_and_less_often() -> None:
+    clock = Clock()
+    list(followed(repeating(running()), clock, timeout_seconds=100))
+    assert clock.pauses[0] == pytest.approx(0.2)
+    assert max(clock.pauses) == pytest.approx(2.0)
+    assert clock.now == pytest.approx(200)
+
+
+def test_a_last_look_is_taken_when_the_time_is_up() -> None:
+    clock = Clock()
+    sights = list(followed(iter([running(), complete()]), clock, timeout_seconds=0.1))
+    assert len(sights) == 2
+    assert clock.pauses == pytest.approx([0.1])
+
+
+def test_a_short_outage_is_noted_and_survived() -> None:
+    sights = list(followed(iter([running(), AWAY, AWAY, complete()]), Clock()))
+    assert [sight.outage for sight in sights] == [None, AWAY.message, AWAY.message, None]
+    assert sights[1].execution == running()
+
+
+def test_a_minute_without_an_answer_is_a_failure() -> None:
+    clock = Clock()
+    sights = followed(repeating(AWAY), clock)
+    with pytest.raises(ApiFailure, match="Nothing answers"):
+        list(sights)
+    assert 60 <= clock.now - 100 < 65
+
+
+def test_outages_count_from_their_own_beginning() -> None:
+    clock = Clock()
+    answers: list[ExecutionDetail | ApiFailure] = [AWAY, running()] * 3
+    assert len(list(followed(iter([*answers, complete()]), clock, answer_seconds=25))) == 7
+
+
+def test_a_refusal_ends_the_watching_at_once() -> None:
+    refused = ApiFailure("Schedule execution not found", status=404)
+    with pytest.raises(ApiFailure, match="not found"):
+        list(followed(iter([running(), refused]), Clock()))
+
+
+def test_without_any_answer_in_time_the_outage_is_the_failure() -> None:
+    with pytest.raises(ApiFailure, match="Nothing answers"):
+        list(followed(repeating(AWAY), Clock(), timeout_seconds=3))
+
+
+def told(log: ChangeLog, shown: ExecutionDetail | None, outage: str | None = None) -> list[str]:
+    return [line[10:] for line in log.lines(Sight(shown, outage), NOW)]
+
+
+def test_each_change_is_a_line_and_nothing_else_is() -> None:
+    log = ChangeLog()
+    first = [step("one", "Queued"), step("two", "Waiting")]
+    assert told(log, execution("Queued", [first, [step("three", "Pending")]])) == [
+        "Identity sync: Queued",
+        "[1/2] one: Queued",
+    ]
+    moved = [step("one", "Processing", -5, attempts=2, errorMessage="Timed out"), step("two", "Processing", -5)]
+    shown = execution("InProgress", [moved, [step("three", "Waiting")]])
+    assert told(log, shown) == [
+        "Identity sync: InProgress",
+        "[1/2] one: Processing, attempt 2: before: Timed out",
+        "[1/2] two: Processing",
+    ]
+    assert told(log, shown) == []
+    stale = [step("one", "Processing", -5, attempts=1), moved[1]]
+    assert told(log, execution("InProgress", [stale, [step("three", "Waiting")]])) == []
+    ended = [
+        step("one", "Failed", -5, -1, attempts=2, exitCode=3, errorMessage="exit code 3\x1b[2J"),
+        step("two", "Completed with Warning", -65, 0),
+    ]
+    assert told(log, execution("Failed", [ended, [step("three", "Cancelled")]])) == [
+        "[1/2] one: Failed after 4.0s, attempt 2: exit code 3",
+        "[1/2] two: Completed with Warning after 1m 05s",
+        "1 step was not started",
+        "Identity sync: Failed",
+    ]
+
+
+def test_an_outage_is_told_when_it_begins_and_when_it_ends() -> None:
+    log = ChangeLog()
+    told(log, running())
+    assert told(log, running(), "Nothing answers.") == ["Nothing answers. Trying again."]
+    assert told(log, running(), "Nothing answers.") == []
+    assert told(log, running()) == ["The API answers again."]
+
+
+def rendered(shown: ExecutionDetail | None, *, width: int, height: int = 24, outage: str | None = None) -> list[str]:
+    file = io.TextIOWrapper(io.BytesIO(), encoding="utf-8")
+    console = Console(file=file, width=width, height=height, force_terminal=True, color_system=None, record=True)
+    console.print(LiveView(Sight(shown, outage), now=lambda: NOW))
+    return [line.rstrip() for line in console.export_text().splitlines()]
+
+
+def a_run() -> ExecutionDetail:
+    progress = {"done": 450, "total": 1000, "message": "importing\rimported e00001"}
+    return execution(
+        "InProgress",
+        [
+            [
+                step("HR - Full import", "Completed", -20, -15),
+                step("Badges - Full import", "Failed", -20, -12, errorMessage="exit code 3"),
+            ],
+            [step("Project identities", "Processing", -10, attempts=2, host="worker-1", progress=progress)],
+            [step("A name that is rather too long for the row it stands in [b]", "Waiting")],
+        ],
+    )
+
+
+def test_a_wide_display_shows_all_there_is() -> None:
+    lines = rendered(a_run(), width=130)
+    assert lines[0] == "Identity sync  InProgress  20.0s"
+    assert lines[1].endswith(" 1/3 step groups")
+    assert [line.split(maxsplit=3) for line in lines[2:4]] == [
+        ["✓", "1", "┬", lines[2].split(maxsplit=3)[3]],
+        ["✗", "└", "Badges", lines[3].split(maxsplit=3)[3]],
+    ]
+    assert all(part in lines[3] for part in ("Failed", "8.0s", "exit code 3"))
+    for part in (
+        "Project identities",
+        "Processing",
+        "10.0s",
+        "attempt 2",
+        "━━━━──────  45% 450/1,000",
+        "imported e00001",
+    ):
+        assert part in lines[4]
+    assert lines[4].endswith("worker-1")
+
+
+@pytest.mark.parametrize("width", [20, 30, 49, 50, 79, 80, 109, 110, 300])
+def test_every_row_is_one_line_at_any_width(width: int) -> None:
+    lines = rendered(a_run(), width=width, outage="Nothing answers.")
+    assert len(lines) == 2 + 4 + 1
+    assert all(len(line) <= width for line in lines)
+    assert lines[2].startswith("✓ 1 ┬ HR")
+
+
+def test_a_terminal_without_unicode_gets_ascii() -> None:
+    written = io.BytesIO()
+    file = io.TextIOWrapper(written, encoding="latin-1", errors="replace")
+    console = Console(file=file, width=70, height=24, color_system=None)
+    console.print(LiveView(Sight(a_run(), None), now=lambda: NOW))
+    file.flush()
+    shown = written.getvalue().decode("latin-1")
+    assert "+ 1 + HR" in shown
+    assert "#" in shown
+
+
+def test_before_the_first_answer_only_the_outage_is_shown() -> None:
+    assert rendered(None, width=60, outage="Nothing answers.") == ["Nothing answers. Trying again."]
+
+
+def many_steps(count: int, ended: int, active: int) -> list[ExecutionStep]:
+    return [
+        step(f"step {place}", "Completed", -900 + place, -899 + place)
+        if place < ended
+        else step(f"step {place}", "Processing", -5)
+        if place < ended + active
+        else step(f"step {place}")
+        for place in range(count)
+    ]
+
+
+def test_of_many_steps_the_running_ones_and_their_neighbours_are_shown() -> None:
+    lines = rendered(execution("InProgress", [[one] for one in many_steps(500, 300, 3)]), width=60, height=18)
+    shown = [line.split("step ")[1].split()[0] for line in lines[2:-1]]
+    assert shown == [str(place) for place in range(295, 308)]
+    assert lines[-1] == "487 more steps: 192 Waiting, 295 Completed"
+    assert len(lines) <= 18
+
+
+def test_more_running_steps_than_rows_fill_the_display() -> None:
+    steps = many_steps(500, 100, 400)
+    assert visible_steps(steps, 10) == list(range(100, 110))
+    assert visible_steps(steps[:10], 10) == list(range(10))
+
+
+def test_a_step_that_runs_long_stays_in_sight() -> None:
+    steps = [step("slow", "Processing", -900), *many_steps(400, 399, 1)]
+    assert visible_steps(steps, 8)[0] == 0
+    assert visible_steps(steps, 8)[-1] == 400
+
+
+def summary(shown: ExecutionDetail, width: int = 120) -> str:
+    console = Console(file=io.StringIO(), width=width, height=24, record=True, color_system=None)
+    print_summary(console, shown, NOW)
+    return console.export_text()
+
+
+def test_the_summary_tells_each_step_and_what_failed_steps_printed() -> None:
+    output = "\n".join(f"line {number} [red]\x1b[31m" for number in range(30))
+    text = summary(
+        execution(
+            "Failed",
+            [
+                [
+                    step("HR", "Completed", -20, -15, exitCode=0),
+                    step(
+                        "Badges",
+                        "Failed",
+                        -85,
+                        -12,
+                        exitCode=3,
+                        attempts=2,
+                        errorMessage="It failed.",
+                        outputTail=output,
+                    ),
+                ],
+                [step("Never", "Cancelled", errorMessage="Not started: a step before it failed.")],
+            ],
+            completedAt="2026-08-03T06:00:22.500Z",
+            errorMessage="Step 'Badges' failed",
+        )
+    )
+    rows = [line.split() for line in text.splitlines()]
+    assert rows[0] == ["Group", "Step", "Status", "Duration", "Exit", "code", "Message"]
+    assert rows[1] == ["1", "HR", "Completed", "5.0s", "0"]
+    assert rows[2] == ["1", "Badges", "Failed", "1m", "13s", "3", "2", "attempts.", "It", "failed."]
+    assert rows[3][:5] == ["2", "Never", "Cancelled", "-", "-"]
+    assert "Not started: a step before it failed." in text
+    assert "Badges: the last lines that it printed" in text
+    assert "  line 20 [red]\n" in text
+    assert "line 19" not in text
+    assert f"rota executions show {EXECUTION_ID} --output" in text
+    assert text.endswith("\nIdentity sync: Failed after 12.5s: Step 'Badges' failed\n")
+
+
+def test_the_summary_of_many_steps_lists_what_did_not_simply_succeed() -> None:
+    steps = many_steps(500, 500, 0)
+    steps[123] = step("step 123", "Failed", -9, -8)
+    steps[400:] = [step(f"step {place}", "Cancelled") for place in range(400, 500)]
+    text = summary(execution("Failed", [[one] for one in steps]))
+    [failed] = [line for line in text.splitlines() if "Failed" in line and line.startswith("124")]
+    assert failed.split()[:4] == ["124", "step", "123", "Failed"]
+    assert "499 more steps: 399 Completed, 100 Cancelled" in text
+    assert len(text.splitlines()) < 10
+
+
+def test_the_summary_of_what_goes_on_says_how_far_it_is() -> None:
+    text = summary(execution("InProgress", [[step("one", "Processing", -20)], [step("two")]]))
+    assert text.endswith("Identity sync: InProgress, step group 1 of 2, running for 20.0s\n")
+
+
+def test_on_a_narrow_terminal_states_and_commands_stay_whole() -> None:
+    failed = [step("Project identities", "Failed", -20, -15, exitCode=3, errorMessage="It failed.", outputTail="x")]
+    text = summary(execution("Failed", [failed], completedAt="2026-08-03T06:00:22Z"), width=50)
+    assert all(word in text for word in ("Status", "Failed", "Exit code", "5.0s"))
+    assert f"All output: rota executions show {EXECUTION_ID} --output\n" in text
