@@ -2,10 +2,12 @@
 
 import atexit
 import os
+import shutil
 import sysconfig
 import tempfile
 import uuid
 from collections.abc import AsyncIterator, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -88,24 +90,45 @@ def postgres_url() -> Iterator[str]:
         server.cleanup()
 
 
+@pytest.fixture(scope="session")
+def sqlite_template(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An empty SQLite catalogue at the newest schema, to be copied."""
+    path = tmp_path_factory.mktemp("template") / "rota.db"
+    migrate(f"sqlite:///{path}")
+    return path
+
+
+@pytest.fixture(scope="session")
+def postgres_template(postgres_url: str) -> Iterator[tuple[sqlalchemy.Engine, sqlalchemy.URL]]:
+    """An empty PostgreSQL catalogue at the newest schema, to be copied, and a connection that may do so."""
+    server = sqlalchemy.make_url(postgres_url).set(drivername="postgresql+psycopg")
+    engine = sqlalchemy.create_engine(server, isolation_level="AUTOCOMMIT")
+    with temporary_database(engine) as template:
+        migrate(template.render_as_string(hide_password=False))
+        yield engine, template
+    engine.dispose()
+
+
+@contextmanager
+def temporary_database(engine: sqlalchemy.Engine, template: str = "template1") -> Iterator[sqlalchemy.URL]:
+    name = f"rota_{uuid.uuid4().hex}"
+    with engine.connect() as connection:
+        connection.execute(sqlalchemy.text(f'CREATE DATABASE "{name}" TEMPLATE "{template}"'))
+    yield engine.url.set(drivername="postgresql", database=name)
+    with engine.connect() as connection:
+        connection.execute(sqlalchemy.text(f'DROP DATABASE "{name}" WITH (FORCE)'))
+
+
 @pytest.fixture(params=["sqlite", "postgresql"])
 def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
-    """An empty database of each kind, at the newest schema."""
+    """An empty catalogue of each kind, at the newest schema."""
     if request.param == "sqlite":
-        url = f"sqlite:///{tmp_path / 'rota.db'}"
-        migrate(url)
-        yield url
+        copy = shutil.copy(request.getfixturevalue("sqlite_template"), tmp_path / "rota.db")
+        yield f"sqlite:///{copy}"
         return
-    server = sqlalchemy.make_url(request.getfixturevalue("postgres_url")).set(drivername="postgresql+psycopg")
-    name = f"rota_{uuid.uuid4().hex}"
-    engine = sqlalchemy.create_engine(server, isolation_level="AUTOCOMMIT")
-    with engine.connect() as connection:
-        connection.execute(sqlalchemy.text(f'CREATE DATABASE "{name}"'))
-        url = server.set(drivername="postgresql", database=name).render_as_string(hide_password=False)
-        migrate(url)
-        yield url
-        connection.execute(sqlalchemy.text(f'DROP DATABASE "{name}" WITH (FORCE)'))
-    engine.dispose()
+    engine, template = request.getfixturevalue("postgres_template")
+    with temporary_database(engine, template.database) as url:
+        yield url.render_as_string(hide_password=False)
 
 
 @pytest.fixture
