@@ -18,7 +18,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from cli.client import ApiClient, ApiKey, ExecutionDetail
+from cli.client import ApiClient, ApiKey, ExecutionDetail, api_key_file
 from cli.console import make_console
 from cli.definitions import (
     apply_schedule,
@@ -27,7 +27,7 @@ from cli.definitions import (
     load_documents,
     resolve_names,
 )
-from cli.dev import Ports, api_key_file, dev_stack
+from cli.dev import Ports, dev_stack
 from cli.watch import watch
 from runtime.settings import Settings, SettingsError, load_settings
 

@@ -15,6 +15,7 @@ from typing import IO, Final, Self
 
 import httpx
 
+from cli.client import api_key_file
 from runtime.children import end_child, start_child
 from runtime.embedded import EmbeddedServerError, start_server
 from runtime.settings import Settings, SettingsError
@@ -84,11 +85,6 @@ def _announce(settings: Settings, ports: Ports, *, first_start: bool) -> None:
     ]
     sys.stdout.write("\n".join(lines) + "\n")
     sys.stdout.flush()
-
-
-def api_key_file(data_dir: Path) -> Path:
-    """Returns the file in which `rota dev` keeps its Administrator key."""
-    return data_dir / "api-key"
 
 
 @asynccontextmanager

@@ -15,6 +15,7 @@ app = typer.Typer(
     name="rota",
     help="Runs schedules of identity run profiles, PowerShell scripts, executables and SQL scripts on Temporal.",
     no_args_is_help=True,
+    rich_markup_mode="markdown",
     pretty_exceptions_enable=False,
 )
 servers.register(app)

@@ -7,7 +7,7 @@ from catalogue.api_keys import Role, find_api_key, new_api_key
 from catalogue.columns import utc_now
 from catalogue.engine import Catalogue
 from catalogue.migrations import migrate
-from cli.dev import api_key_file
+from cli.client import api_key_file
 from runtime.logs import configure_logging
 from runtime.settings import Settings, load_settings
 

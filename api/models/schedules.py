@@ -4,11 +4,11 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Annotated, Any, Union, get_args
 from uuid import UUID
 
-from pydantic import Field, Strict, create_model
+from pydantic import Field, create_model
 from pydantic.fields import FieldInfo
 
 from activities.support.registry import step_types
-from api.models.base import Guid, Integer, RequestModel, ResponseModel, member
+from api.models.base import DIGITS, Guid, RequestModel, ResponseModel, member
 from catalogue.schedules import ExecutionMode
 from contracts.execution import ExecutionStatus, TriggerType
 from timetable import IntervalUnit, PatternType
@@ -31,13 +31,13 @@ class StepFields(RequestModel):
     """The fields that a step of any type has."""
 
     id: Guid | None = None
-    step_index: Integer = Field(default=0, ge=0, le=1000)
+    step_index: Annotated[int, Field(ge=0, le=1000), DIGITS] = 0
     name: str | None = Field(default=None, max_length=200)
     execution_mode: ExecutionModeIn = ExecutionMode.SEQUENTIAL
     step_type: str = Field(default="RunProfile", max_length=100, json_schema_extra={"enum": list(step_types())})
     continue_on_failure: bool = False
-    timeout_seconds: Integer | None = Field(default=None, ge=1, le=86400)
-    max_attempts: Integer | None = Field(default=None, ge=1, le=10)
+    timeout_seconds: Annotated[int, Field(ge=1, le=86400), DIGITS] | None = None
+    max_attempts: Annotated[int, Field(ge=1, le=10), DIGITS] | None = None
 
 
 def _type_fields() -> dict[str, FieldInfo]:
@@ -46,9 +46,8 @@ def _type_fields() -> dict[str, FieldInfo]:
 
 
 def _request_field(field: FieldInfo) -> tuple[Any, Any]:
-    base = Integer if _plain_type(field) is int else field.annotation
-    constraints = [part for part in field.metadata if not isinstance(part, Strict)]
-    annotation = Annotated[(base, *constraints)] if constraints else base
+    rules = [*field.metadata, *([DIGITS] if _plain_type(field) is int else [])]
+    annotation = Annotated[(field.annotation, *rules)] if rules else field.annotation
     return (
         Union[annotation, None],  # noqa: UP007 - built at run time
         Field(default=None, title=field.title, description=field.description),
@@ -105,7 +104,7 @@ class ScheduleChange(RequestModel):
     pattern_type: PatternTypeIn = PatternType.SPECIFIC_TIMES
     days_of_week: str | None = Field(default=None, max_length=50)
     run_times: str | None = Field(default=None, max_length=200)
-    interval_value: Integer | None = Field(default=None, ge=1, le=59)
+    interval_value: Annotated[int, Field(ge=1, le=59), DIGITS] | None = None
     interval_unit: IntervalUnitIn | None = None
     interval_window_start: str | None = Field(default=None, max_length=10)
     interval_window_end: str | None = Field(default=None, max_length=10)

@@ -3,15 +3,15 @@
 from collections.abc import Mapping
 from typing import Any
 
-from activities.connectors.connector import Connector
 from pydantic import BaseModel, ValidationError
 from sqlalchemy.exc import IntegrityError
 from sqlmodel.ext.asyncio.session import AsyncSession
 
+from activities.connectors.connector import Connector
 from activities.support.registry import all_connectors
 from api.context import Context
 from api.errors import Conflict, NotFound, ValidationFailed, field_messages
-from api.models.base import Page
+from api.models.base import Page, is_blank
 from api.models.connected_systems import (
     ConnectedSystemChange,
     ConnectedSystemCreate,
@@ -63,7 +63,7 @@ def _settings(
                 [{"loc": (name,), "type": "value_error", "ctx": {"error": message}}], ("settings",)
             )
     try:
-        checked = model.model_validate({name: value for name, value in values.items() if value is not None})
+        checked = model.model_validate({name: value for name, value in values.items() if not is_blank(value)})
     except ValidationError as error:
         problems |= field_messages(error.errors(), ("settings",))
     if problems:

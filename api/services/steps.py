@@ -9,6 +9,7 @@ from pydantic import ValidationError
 from activities.support.registry import step_types
 from activities.support.step_type import StepType
 from api.errors import ValidationFailed, field_messages, field_name
+from api.models.base import is_blank
 from api.models.schedules import StepIn, StepOut
 from catalogue.schedules import ScheduleStep
 from runtime.secrets import MASK, SecretBox, mask_fields, open_fields, seal_fields, secret_fields
@@ -99,7 +100,7 @@ def _config(
         elif MASK in given[name]:
             message = "The field holds a masked secret that stands for nothing stored: write the secret out."
             problems[field_name([*place, name])] = [message]
-    values = {name: value for name, value in (kept | given).items() if not _is_missing(value)}
+    values = {name: value for name, value in (kept | given).items() if not is_blank(value)}
     try:
         config = model.model_validate(values)
     except ValidationError as error:
@@ -113,10 +114,6 @@ def _config(
     if problems:
         raise ValidationFailed.of_fields(problems)
     return seal_fields(model, config.model_dump(mode="json", exclude_none=True), box)
-
-
-def _is_missing(value: object) -> bool:
-    return value is None or (isinstance(value, str) and not value.strip())
 
 
 def show_step(step: ScheduleStep, box: SecretBox) -> StepOut:
