@@ -61,7 +61,7 @@ def calendar_set(times: Times, now: datetime, years: int) -> CalendarSet:
         now: From when it must hold.
         years: For how many years from then, where it cannot hold for ever.
     """
-    plain = list(distinct_calendars(times.rules))
+    plain = _distinct(times.rules)
     zone = times.zone.key
     # Whole years, so that the set stays the same for all of a year; the month before `now` is for late catch-up.
     first_year = (now - timedelta(days=31)).astimezone(UTC).year
@@ -97,9 +97,13 @@ def calendar_set(times: Times, now: datetime, years: int) -> CalendarSet:
     )
 
 
-def distinct_calendars(rules: Iterable[Rule]) -> Iterable[_Calendar]:
-    """Returns the calendars of some rules, each once, for a clock that never changes."""
-    return dict.fromkeys(calendar for rule in rules for calendar in _calendars(rule))
+def count_calendars(rules: Iterable[Rule]) -> int:
+    """Returns how many different calendars some rules need where the clocks never change."""
+    return len(_distinct(rules))
+
+
+def _distinct(rules: Iterable[Rule]) -> list[_Calendar]:
+    return list(dict.fromkeys(calendar for rule in rules for calendar in _calendars(rule)))
 
 
 def _calendars(rule: Rule) -> Iterator[_Calendar]:

@@ -35,11 +35,6 @@ class Change:
     """Offset from UTC from then on."""
 
     @property
-    def gap(self) -> tuple[int, int]:
-        """First label that does not exist, and the first that does again; empty where the clocks go back."""
-        return self.at + self.before, self.at + self.after
-
-    @property
     def is_forward(self) -> bool:
         """Whether labels are left out; else labels come twice."""
         return self.after > self.before

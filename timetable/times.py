@@ -60,8 +60,8 @@ class Times:
 
     def moves_out_of(self, change: Change) -> bool:
         """Whether a fixed time falls into the gap that a change leaves, and so fires at its end."""
-        first, end = change.gap
-        return any(
+        first, end = change.labels
+        return change.is_forward and any(
             bisect_left(day_times.fixed, first - midnight) < bisect_left(day_times.fixed, end - midnight)
             for midnight, day_times in self._days(first, end)
         )

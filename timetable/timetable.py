@@ -10,7 +10,7 @@ from typing import Final, Self
 from zoneinfo import ZoneInfo
 
 from contracts.calendars import CalendarSet
-from timetable.calendars import calendar_set, distinct_calendars
+from timetable.calendars import calendar_set, count_calendars
 from timetable.clock import END
 from timetable.cron import SEPARATOR, Expression, read_cron
 from timetable.fields import (
@@ -149,7 +149,7 @@ def _read(fields: TimetableFields, errors: dict[str, list[str]]) -> tuple[ReadFi
         return read, []
     wrong: list[str] = []
     expressions = read_cron(text, wrong)
-    count = len(list(distinct_calendars(expression.rule for expression in expressions)))
+    count = count_calendars(expression.rule for expression in expressions)
     if count > _MAX_CALENDARS:
         wrong.append(
             f"needs {count:,} calendars, at most {_MAX_CALENDARS:,} can be kept: split the schedule in several"
