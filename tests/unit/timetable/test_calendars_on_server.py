@@ -4,10 +4,11 @@ import sys
 from collections.abc import AsyncIterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from importlib.resources import files
 from pathlib import Path
 from random import Random
 from uuid import uuid4
-from zoneinfo import ZoneInfo
+from zoneinfo import TZPATH, ZoneInfo
 
 import pytest
 from temporalio.api.workflowservice.v1 import ListScheduleMatchingTimesRequest
@@ -36,10 +37,19 @@ ZONES = [
 ]
 
 
+def zone_data() -> str:
+    """Returns the folder of the zone data that Python reads: the system's, else that of the package tzdata."""
+    return next((path for path in TZPATH if Path(path).is_dir()), str(files("tzdata") / "zoneinfo"))
+
+
 @pytest.fixture(scope="session")
 async def dev_server() -> AsyncIterator[WorkflowEnvironment]:
     server = Path(sys.executable).with_name("temporal")
-    async with await WorkflowEnvironment.start_local(dev_server_existing_path=str(server)) as environment:
+    with pytest.MonkeyPatch.context() as patch:
+        # Without it the server may take its own copy, with other laws: these tests are about the same ones.
+        patch.setenv("ZONEINFO", zone_data())
+        environment = await WorkflowEnvironment.start_local(dev_server_existing_path=str(server))
+    async with environment:
         yield environment
 
 
