@@ -19,7 +19,7 @@ from temporalio.client import Client, WorkflowFailureError
 from temporalio.service import RPCError
 
 from bench import floor
-from cli.dev import api_key_file
+from cli.client import api_key_file
 from contracts.ids import manual_workflow_id
 from runtime.children import end_child, start_child
 from runtime.embedded import start_server
@@ -185,6 +185,7 @@ async def _start(stack: AsyncExitStack, folder: Path, log: IO[bytes], *, stock_s
     environment = _environment(folder, server.address)
     await _prepare_catalogue(environment, log)
     api_port = _free_port()
+    children = []
     for command in (
         ["cli.main", "api", "--host", HOST, "--port", str(api_port)],
         ["cli.main", "worker"],
@@ -192,6 +193,7 @@ async def _start(stack: AsyncExitStack, folder: Path, log: IO[bytes], *, stock_s
     ):
         child = await start_child([sys.executable, "-m", *command], output=log, environment=environment)
         stack.push_async_callback(end_child, child)
+        children.append(child)
     http = await stack.enter_async_context(
         httpx.AsyncClient(
             base_url=f"http://{HOST}:{api_port}",
@@ -199,7 +201,7 @@ async def _start(stack: AsyncExitStack, folder: Path, log: IO[bytes], *, stock_s
             timeout=30,
         ),
     )
-    await _wait_until_ready(http)
+    await _wait_until_ready(http, children)
     return Stack(http, await connect_to(server.address))
 
 
@@ -213,6 +215,8 @@ def _free_port() -> int:
 def _environment(folder: Path, address: str) -> dict[str, str]:
     """Returns the environment of Rota and of the floor: defaults, whatever this process's own says."""
     inherited = {name: value for name, value in os.environ.items() if not name.startswith(("ROTA_", "TEMPORAL_"))}
+    # Without cached bytecode the sandbox compiles a workflow's module anew for every run.
+    inherited.pop("PYTHONDONTWRITEBYTECODE", None)
     return inherited | {
         "ROTA_DATA_DIR": str(folder),
         "ROTA_SCRIPT_ROOTS": os.pathsep.join(["/bin", "/usr/bin"]),
@@ -227,10 +231,12 @@ async def _prepare_catalogue(environment: Mapping[str, str], log: IO[bytes]) -> 
         raise BenchError("the catalogue could not be prepared")
 
 
-async def _wait_until_ready(http: httpx.AsyncClient) -> None:
+async def _wait_until_ready(http: httpx.AsyncClient, children: Sequence[asyncio.subprocess.Process]) -> None:
     try:
         async with asyncio.timeout(_READY_SECONDS):
-            while not await _is_ready(http):  # noqa: ASYNC110 - it happens in another process
+            while not await _is_ready(http):
+                if any(child.returncode is not None for child in children):
+                    raise BenchError("a process ended at its start")
                 await asyncio.sleep(0.05)
     except TimeoutError:
         raise BenchError(f"the API and its worker were not ready within {_READY_SECONDS} s") from None
