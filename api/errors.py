@@ -15,6 +15,7 @@ from temporalio.service import RPCError
 
 from api.models.base import ResponseModel
 from catalogue.columns import utc_now
+from runtime.secrets import SecretKeyError
 from runtime.temporal import is_temporal_away
 
 _logger = logging.getLogger(__name__)
@@ -222,6 +223,12 @@ async def _on_database_error(request: Request, error: Exception) -> JSONResponse
     return await _on_api_error(request, ServiceUnavailable("The catalogue's database cannot be used at present."))
 
 
+async def _on_wrong_key(request: Request, error: Exception) -> JSONResponse:
+    _logger.error("%s %s: a stored secret cannot be opened: %s", request.method, request.url.path, error)
+    message = "A stored secret was sealed with another key: start the API with the ROTA_SECRET_KEY that sealed it."
+    return await _on_api_error(request, ServiceUnavailable(message))
+
+
 async def _on_defect(request: Request, error: Exception) -> JSONResponse:
     _logger.error("%s %s failed", request.method, request.url.path, exc_info=error)
     return _response(500, "INTERNAL_ERROR", "An unexpected error occurred.")
@@ -235,4 +242,5 @@ def install_error_handlers(app: FastAPI) -> None:
     app.add_exception_handler(RPCError, _on_temporal_error)
     app.add_exception_handler(RuntimeError, _on_temporal_error)
     app.add_exception_handler(OperationalError, _on_database_error)
+    app.add_exception_handler(SecretKeyError, _on_wrong_key)
     app.add_exception_handler(Exception, _on_defect)

@@ -56,7 +56,7 @@ def demo(
     settings = load_settings(
         data_dir=data_dir,
         database_url=f"sqlite:///{database}",
-        script_roots=[str(Path.cwd())],
+        script_roots=os.pathsep.join([str(Path.cwd()), str(data_dir.absolute())]),
     )
     raise typer.Exit(0 if asyncio.run(_demo(settings)) else 1)
 

@@ -185,6 +185,8 @@ def _environment(settings: Settings, ports: Ports) -> dict[str, str]:
         "ROTA_DATABASE_URL": settings.catalogue_url,
         "ROTA_SCRIPT_ROOTS": os.pathsep.join(str(root) for root in settings.script_roots or [Path.cwd()]),
         "TEMPORAL_ADDRESS": f"{ports.host}:{ports.temporal}",
+        # No profile of the user's own: it may name another namespace, or keys for another server.
+        "TEMPORAL_CONFIG_FILE": os.devnull,
         "PYTHONUNBUFFERED": "1",
     }
 

@@ -5,11 +5,9 @@ from collections.abc import Sequence
 
 import typer
 
-from catalogue.engine import DatabaseUrlError
 from cli import api_keys, demo, executions, schedules, servers, step_types
-from runtime.embedded import EmbeddedServerError
+from runtime.errors import StartError
 from runtime.leaving import has_native_threads, leave
-from runtime.settings import SettingsError
 
 app = typer.Typer(
     name="rota",
@@ -30,7 +28,7 @@ def run(arguments: Sequence[str] | None = None) -> None:
     """Runs the command with these arguments, or with the process's own; a wrong setting is one line and code 2."""
     try:
         app(args=list(arguments) if arguments is not None else None)
-    except (SettingsError, EmbeddedServerError, DatabaseUrlError) as error:
+    except StartError as error:
         sys.stderr.write(f"rota: {error}\n")
         sys.exit(2)
     except SystemExit as ending:

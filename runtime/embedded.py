@@ -11,6 +11,7 @@ from typing import IO, Final
 
 from contracts.names import SEARCH_ATTRIBUTES
 from runtime.children import end_child, start_child
+from runtime.errors import StartError
 from runtime.temporal import connect_to
 
 # One shard polls its queues 20 times a second on a stock server, and one node needs no partitions: measured, 40
@@ -28,7 +29,7 @@ SQLITE_PRAGMAS: Final = ("journal_mode=wal", "synchronous=normal")
 _START_SECONDS: Final = 60
 
 
-class EmbeddedServerError(Exception):
+class EmbeddedServerError(StartError):
     """The embedded server cannot be run; the message says why and what to do."""
 
 

@@ -11,9 +11,13 @@ from pydantic import BeforeValidator, Field, ValidationError
 from pydantic_settings import BaseSettings, NoDecode, PydanticBaseSettingsSource, SettingsConfigDict
 
 from contracts.names import DEFAULT_TASK_QUEUE
+from runtime.errors import StartError
 from runtime.secrets import SecretBox, load_secret_key
 
 _PREFIX: Final = "ROTA_"
+
+# Their values may hold secrets: a message must not show them.
+_SECRETS: Final = frozenset({"secret_key", "database_url"})
 
 # Read by the CLI and the tests, not by the servers; known, so that they do not count as misspelt.
 _CLIENT_VARIABLES: Final = frozenset({"ROTA_API_URL", "ROTA_API_KEY"})
@@ -35,7 +39,7 @@ _BASE_ENVIRONMENT: Final = (
 )
 
 
-class SettingsError(Exception):
+class SettingsError(StartError):
     """A setting has a wrong value; the message is one line that names the variable."""
 
 
@@ -135,7 +139,8 @@ def load_settings(**overrides: Any) -> Settings:
     except ValidationError as error:
         first = error.errors()[0]
         name = str(first["loc"][0]) if first["loc"] else "settings"
-        raise SettingsError(f"{_PREFIX}{name.upper()}: {first['msg']} (given: {first['input']!r})") from None
+        given = "" if name in _SECRETS else f" (given: {first['input']!r})"
+        raise SettingsError(f"{_PREFIX}{name.upper()}: {first['msg']}{given}") from None
 
 
 def unknown_variables(environment: Iterable[str]) -> list[str]:

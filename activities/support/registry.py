@@ -13,6 +13,7 @@ import activities
 from activities import connectors
 from activities.connectors.connector import Connector
 from activities.support.step_type import StepType
+from runtime.errors import StartError
 
 STEP_TYPE_ENTRY_POINTS: Final = "rota.step_types"
 CONNECTOR_ENTRY_POINTS: Final = "rota.connectors"
@@ -20,7 +21,7 @@ CONNECTOR_ENTRY_POINTS: Final = "rota.connectors"
 Kind = TypeVar("Kind", StepType[Any], Connector[Any, Any])
 
 
-class RegistrationError(Exception):
+class RegistrationError(StartError):
     """Two step types, or two connectors, contradict each other; the message names both."""
 
 

@@ -65,6 +65,8 @@ class _Attempt:
             if not deadline.expired():
                 raise
             raise self._error(STEP_TIMED_OUT, StepStatus.FAILED, f"Timed out after {limit} s.") from None
+        except SecretKeyError as failure:
+            raise self._error(STEP_FAILED, StepStatus.FAILED, str(failure), final=True) from None
         except StepFailure as failure:
             raise self._error(STEP_FAILED, StepStatus.FAILED, str(failure), final=not failure.retryable) from None
         except asyncio.CancelledError:
@@ -103,8 +105,6 @@ class _Attempt:
         model = self._step_type.config_model
         try:
             return model.model_validate(open_fields(model, self._step.config, self._box))
-        except SecretKeyError as error:
-            raise StepFailure(str(error), retryable=False) from None
         except ValidationError as error:
             problems = "; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors())
             raise StepFailure(f"the step's fields are not valid: {problems}", retryable=False) from None

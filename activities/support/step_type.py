@@ -101,8 +101,6 @@ class StepType(ABC, Generic[Config]):
     config_model: ClassVar[type[StepConfig]]
     default_timeout_seconds: ClassVar[int | None] = None
     """Limit of an attempt where the step sets none; None for none."""
-    restartable: ClassVar[bool] = False
-    """Whether an attempt that a planned worker stop cut short may start over without counting."""
 
     @abstractmethod
     async def run(self, step: StepRun[Config]) -> None:
