@@ -1,5 +1,6 @@
 """A worker: settings, client, step types, and the loop that asks Temporal for work. `python worker.py` runs one."""
 
+import asyncio
 import logging
 import os
 import sys
@@ -8,22 +9,26 @@ from datetime import timedelta
 from typing import Final
 
 from temporalio.client import Client
+from temporalio.service import RPCError
 from temporalio.worker import Worker, WorkflowRunner
 from temporalio.worker.workflow_sandbox import SandboxedWorkflowRunner, SandboxRestrictions
 
 from activities.support.recording import Recorder
 from activities.support.registry import step_types
 from activities.support.runner import HEARTBEAT_SECONDS, step_activity
+from activities.support.upkeep import Upkeep
 from activities.support.worker_context import WorkerContext
 from catalogue.engine import Catalogue
 from runtime.settings import Settings
 from runtime.signals import stop_requested
 from runtime.temporal import connect_when_up, register_search_attributes
+from runtime.triggers import ensure_upkeep
 from workflows.schedule_execution import ScheduleExecution
+from workflows.upkeep import Upkeep as UpkeepPass
 
 _logger = logging.getLogger(__name__)
 
-WORKFLOWS: Final = (ScheduleExecution,)
+WORKFLOWS: Final = (ScheduleExecution, UpkeepPass)
 
 MAX_CACHED_WORKFLOWS: Final = 500
 
@@ -57,7 +62,11 @@ def build_worker(client: Client, catalogue: Catalogue, settings: Settings) -> Wo
         client,
         task_queue=settings.task_queue,
         workflows=WORKFLOWS,
-        activities=[*Recorder(catalogue).activities, *steps],
+        activities=[
+            *Recorder(catalogue).activities,
+            *Upkeep(catalogue, client, settings.task_queue).activities,
+            *steps,
+        ],
         workflow_runner=workflow_runner(),
         max_cached_workflows=MAX_CACHED_WORKFLOWS,
         max_concurrent_activities=settings.max_concurrent_steps,
@@ -66,6 +75,17 @@ def build_worker(client: Client, catalogue: Catalogue, settings: Settings) -> Wo
         default_heartbeat_throttle_interval=timedelta(seconds=HEARTBEAT_SECONDS),
         graceful_shutdown_timeout=settings.drain_seconds,
     )
+
+
+async def _keep_upkeep(client: Client, settings: Settings) -> None:
+    """Sees to it, again and again, that the upkeep runs: a wiped server has forgotten it too."""
+    while True:
+        try:
+            await register_search_attributes(client)
+            await ensure_upkeep(client, settings.task_queue, settings.upkeep_seconds)
+        except RPCError as error:
+            _logger.warning("the upkeep cannot be looked after now: %s", error.message)
+        await asyncio.sleep(settings.upkeep_seconds.total_seconds())
 
 
 async def run_worker(settings: Settings) -> None:
@@ -78,7 +98,9 @@ async def run_worker(settings: Settings) -> None:
         worker = build_worker(client, catalogue, settings)
         _logger.info("worker %s on task queue %r: %s", client.identity, settings.task_queue, ", ".join(step_types()))
         async with worker:
+            keeping = asyncio.create_task(_keep_upkeep(client, settings))
             await stop_requested()
+            keeping.cancel()
             _logger.info("stopping: running steps get %s", settings.drain_seconds)
     _logger.info("worker stopped")
 

@@ -16,6 +16,7 @@ from api.routes import connected_systems, executions, health, schedules
 from catalogue.engine import Catalogue
 from runtime.settings import Settings, load_settings
 from runtime.temporal import connect
+from runtime.zones import use_packaged_zones
 
 Scope = MutableMapping[str, Any]
 AsgiApp = Callable[[Scope, Any, Any], Awaitable[None]]
@@ -88,4 +89,5 @@ def create_app(settings: Settings, *, temporal: Client | None = None) -> FastAPI
 
 def app_from_environment() -> FastAPI:
     """Returns the API with the settings of the environment: what each uvicorn worker process calls."""
+    use_packaged_zones()
     return create_app(load_settings())

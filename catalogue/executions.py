@@ -214,11 +214,26 @@ async def get_step_records(session: AsyncSession, execution_id: UUID) -> Sequenc
     return (await session.exec(query)).all()
 
 
-async def has_active_execution(session: AsyncSession, schedule_id: UUID) -> bool:
-    """Whether an execution of the schedule, however triggered, has not ended."""
+def is_held_back(execution: Execution) -> bool:
+    """Whether an execution is a cron fire that waits until no other execution of its schedule is active."""
+    return execution.trigger_type is TriggerType.CRON and execution.status is ExecutionStatus.QUEUED
+
+
+async def held_back_execution(session: AsyncSession, schedule_id: UUID) -> Execution | None:
+    """Returns the cron fire of the schedule that waits for its turn."""
+    query = select(Execution).where(
+        Execution.schedule_id == schedule_id,
+        Execution.trigger_type == TriggerType.CRON,
+        Execution.status == ExecutionStatus.QUEUED,
+    )
+    return (await session.exec(query.limit(1))).first()
+
+
+async def has_active_execution(session: AsyncSession, schedule_id: UUID, *, but: UUID | None = None) -> bool:
+    """Whether an execution of the schedule, however triggered, has not ended; `but` is not counted."""
     query = (
         select(Execution.id)
-        .where(Execution.schedule_id == schedule_id, col(Execution.status).in_(ACTIVE_STATUSES))
+        .where(Execution.schedule_id == schedule_id, col(Execution.status).in_(ACTIVE_STATUSES), Execution.id != but)
         .limit(1)
     )
     return (await session.exec(query)).first() is not None

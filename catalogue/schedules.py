@@ -44,6 +44,9 @@ class Schedule(SQLModel, table=True):
     time_zone: str = Field(default="UTC", max_length=64)
     overlap_policy: OverlapPolicy = Field(default=OverlapPolicy.SKIP, sa_type=enum_column(OverlapPolicy))
     catch_up_window_seconds: int = DEFAULT_CATCH_UP_SECONDS
+    jitter_seconds: int = 0
+    start_at: datetime | None = Field(default=None, sa_type=UtcDateTime)
+    end_at: datetime | None = Field(default=None, sa_type=UtcDateTime)
     is_enabled: bool = False
     created: datetime = Field(default_factory=utc_now, sa_type=UtcDateTime)
     last_updated: datetime | None = Field(default=None, sa_type=UtcDateTime)
@@ -171,3 +174,11 @@ async def list_schedules(
     order = column.desc() if descending else column.asc()
     query = select(Schedule).where(*where).order_by(order.nulls_last(), col(Schedule.id)).offset(offset).limit(limit)
     return (await session.exec(query)).all(), total
+
+
+async def list_cron_schedules(session: AsyncSession, *, after: UUID | None, limit: int) -> Sequence[Schedule]:
+    """Returns the cron schedules that follow an id, in the order of ids."""
+    query = select(Schedule).where(Schedule.trigger_type == TriggerType.CRON).order_by(col(Schedule.id)).limit(limit)
+    if after is not None:
+        query = query.where(col(Schedule.id) > after)
+    return (await session.exec(query)).all()

@@ -1,11 +1,16 @@
 """What triggers a schedule: its timetable, and the Temporal Schedule that it should have."""
 
 from datetime import datetime, timedelta
+from functools import lru_cache
+from typing import Final
 
 from catalogue.schedules import Schedule
+from contracts.calendars import CalendarSet
 from contracts.execution import TriggerType
 from runtime.triggers import Trigger
 from timetable import Timetable, TimetableFields
+
+_CACHED: Final = 4096
 
 
 def timetable_fields(schedule: Schedule) -> TimetableFields:
@@ -20,24 +25,49 @@ def timetable_fields(schedule: Schedule) -> TimetableFields:
         interval_window_start=schedule.interval_window_start,
         interval_window_end=schedule.interval_window_end,
         time_zone=schedule.time_zone,
+        start_at=schedule.start_at,
+        end_at=schedule.end_at,
     )
 
 
+@lru_cache(_CACHED)
+def _parsed(fields: TimetableFields) -> Timetable:
+    return Timetable.parse(fields)
+
+
+def timetable_of(schedule: Schedule) -> Timetable:
+    """Returns when a cron schedule runs.
+
+    Raises:
+        timetable.TimetableError: Its fields are not complete; those of an enabled cron schedule are.
+    """
+    return _parsed(timetable_fields(schedule))
+
+
 def next_run_time(schedule: Schedule, now: datetime) -> datetime | None:
-    """Returns when Temporal fires next; None for a schedule that is disabled or manual."""
+    """Returns when Temporal fires next (before jitter); None for a schedule that is disabled or manual."""
     if schedule.trigger_type is not TriggerType.CRON or not schedule.is_enabled:
         return None
-    return Timetable.parse(timetable_fields(schedule)).next_time(now)
+    return timetable_of(schedule).next_time(now)
 
 
 def desired_trigger(schedule: Schedule, now: datetime) -> Trigger | None:
     """Returns the Temporal Schedule that a schedule should have; None for a manual one."""
     if schedule.trigger_type is not TriggerType.CRON:
         return None
+    fields = timetable_fields(schedule)
     return Trigger(
         schedule_id=schedule.id,
         schedule_name=schedule.name,
         is_enabled=schedule.is_enabled,
-        calendars=Timetable.parse(timetable_fields(schedule)).calendars(now),
+        calendars=_calendars(fields, now.replace(hour=0, minute=0, second=0, microsecond=0)),
         catch_up_window=timedelta(seconds=schedule.catch_up_window_seconds),
+        start_at=schedule.start_at,
+        end_at=schedule.end_at,
+        jitter=timedelta(seconds=schedule.jitter_seconds),
     )
+
+
+@lru_cache(_CACHED)
+def _calendars(fields: TimetableFields, today: datetime) -> CalendarSet:
+    return _parsed(fields).calendars(today)

@@ -8,6 +8,7 @@ import typer
 from cli import api_keys, demo, executions, schedules, servers, step_types
 from runtime.errors import StartError
 from runtime.leaving import has_native_threads, leave
+from runtime.zones import use_packaged_zones
 
 app = typer.Typer(
     name="rota",
@@ -26,6 +27,7 @@ app.add_typer(executions.app, name="executions")
 
 def run(arguments: Sequence[str] | None = None) -> None:
     """Runs the command with these arguments, or with the process's own; a wrong setting is one line and code 2."""
+    use_packaged_zones()
     try:
         app(args=list(arguments) if arguments is not None else None)
     except StartError as error:

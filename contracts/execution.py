@@ -207,6 +207,8 @@ class OpenRequest(BaseModel):
     workflow_id: str
     fire_time: datetime | None = None
     """The time for which the trigger fired; None for a manual run."""
+    started_at: datetime | None = None
+    """When the server started the workflow: much later than `fire_time` where the fire was missed and caught up."""
     position: int = 0
     """Where in the plan to start reading."""
 
@@ -215,8 +217,8 @@ class Opened(BaseModel):
     """The answer to `OpenRequest`."""
 
     decision: str
-    """`run`; `skip` for a fire that the overlap policy drops; `wait` for one that it holds back; `ended` where the
-    record is closed already."""
+    """`run`; `skip` for a fire that the overlap policy drops; `wait` for one that it holds back; `missed` for one that
+    a later fire replaces; `ended` where the record is closed already, or the schedule may not fire."""
     message: str | None = None
     total_steps: int = 0
     total_groups: int = 0
@@ -258,3 +260,10 @@ class CloseRequest(BaseModel):
     message: str | None = None
     unreached_message: str | None = None
     """Why steps that were never started ended as Cancelled."""
+
+
+class Closed(BaseModel):
+    """The answer to `CloseRequest`."""
+
+    waiting_workflow_id: str | None = None
+    """Workflow of the fire that was held back until now, and may run."""

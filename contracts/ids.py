@@ -22,9 +22,27 @@ def cron_workflow_id(schedule_name: str, schedule_id: UUID) -> str:
     return f"{_slug(schedule_name)}/cron/{schedule_id}"
 
 
+_TRIGGER_PREFIX = "rota-schedule/"
+
+
 def trigger_id(schedule_id: UUID) -> str:
     """Id of the Temporal Schedule that fires a schedule."""
-    return f"rota-schedule/{schedule_id}"
+    return f"{_TRIGGER_PREFIX}{schedule_id}"
+
+
+def schedule_of_trigger(temporal_id: str) -> UUID | None:
+    """Returns the schedule that a Temporal Schedule of this id fires; None where it is not one of Rota's."""
+    if not temporal_id.startswith(_TRIGGER_PREFIX):
+        return None
+    try:
+        return UUID(temporal_id.removeprefix(_TRIGGER_PREFIX))
+    except ValueError:
+        return None
+
+
+def upkeep_id(task_queue: str) -> str:
+    """Id of the Temporal Schedule, and of the workflows, of the upkeep."""
+    return f"rota-upkeep/{task_queue}"
 
 
 def fired_execution_id(workflow_id: str, first_run_id: str) -> UUID:

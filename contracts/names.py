@@ -13,6 +13,16 @@ RECORD_PROGRESS: Final = "record-progress"
 CLOSE_EXECUTION: Final = "close-execution"
 """Local activities through which a workflow keeps its record in the catalogue."""
 
+PROCEED: Final = "proceed"
+"""Signal that tells a fire which was held back that its turn has come."""
+
+UPKEEP: Final = "Upkeep"
+"""Workflow type of one pass of the upkeep."""
+
+KEEP_TRIGGERS: Final = "keep-triggers"
+KEEP_EXECUTIONS: Final = "keep-executions"
+"""Activities of the upkeep."""
+
 EXECUTION_FAILED: Final = "ExecutionFailed"
 STEP_FAILED: Final = "StepFailed"
 STEP_TIMED_OUT: Final = "StepTimedOut"

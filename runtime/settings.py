@@ -86,6 +86,8 @@ class Settings(BaseSettings):
     """Time that running steps get when a worker is asked to stop."""
     max_concurrent_steps: int = Field(default=100, ge=1, le=10_000)
     """How many steps one worker runs at a time."""
+    upkeep_seconds: Seconds = Field(default=timedelta(minutes=1), ge=timedelta(seconds=1), le=timedelta(days=1))
+    """How often Temporal is compared with the catalogue, and repaired."""
     api_host: str = "127.0.0.1"
     """Address on which the API listens."""
     api_port: int = Field(default=8080, ge=0, le=65535)

@@ -1,7 +1,8 @@
 """Temporal Schedules that fire the executions of cron schedules."""
 
+from collections.abc import AsyncIterator
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Final
 from uuid import UUID
 
@@ -10,8 +11,11 @@ from temporalio.client import (
     Schedule,
     ScheduleActionStartWorkflow,
     ScheduleAlreadyRunningError,
+    ScheduleCalendarSpec,
+    ScheduleIntervalSpec,
     ScheduleOverlapPolicy,
     SchedulePolicy,
+    ScheduleSpec,
     ScheduleState,
     ScheduleUpdate,
     ScheduleUpdateInput,
@@ -21,18 +25,25 @@ from temporalio.service import RPCError, RPCStatusCode
 
 from contracts.calendars import CalendarSet
 from contracts.execution import ExecutionRequest, TriggerType
-from contracts.ids import cron_workflow_id, trigger_id
+from contracts.ids import cron_workflow_id, schedule_of_trigger, trigger_id, upkeep_id
 from contracts.names import (
     SCHEDULE_EXECUTION,
     SEARCH_EXECUTION_ID,
     SEARCH_SCHEDULE_ID,
     SEARCH_SCHEDULE_NAME,
     SEARCH_TRIGGER,
+    UPKEEP,
 )
 from runtime.schedule_spec import schedule_spec
 
 CALL_TIMEOUT: Final = timedelta(seconds=5)
 """Limit of one call to Temporal made while a client waits."""
+
+
+_UPKEEP_LIMIT: Final = timedelta(hours=1)
+"""A pass over very many schedules takes its time; one that hangs must not keep the next from starting for ever."""
+
+_SHORTEST_CATCH_UP: Final = timedelta(seconds=10)
 
 
 @dataclass(frozen=True)
@@ -44,6 +55,9 @@ class Trigger:
     is_enabled: bool
     calendars: CalendarSet
     catch_up_window: timedelta
+    start_at: datetime | None = None
+    end_at: datetime | None = None
+    jitter: timedelta = timedelta(0)
 
 
 def search_attributes(
@@ -83,7 +97,12 @@ def _schedule(trigger: Trigger, task_queue: str) -> Schedule:
     )
     return Schedule(
         action=action,
-        spec=schedule_spec(trigger.calendars),
+        spec=schedule_spec(
+            trigger.calendars,
+            start_at=trigger.start_at,
+            end_at=trigger.end_at,
+            jitter=trigger.jitter or None,
+        ),
         # Temporal's own overlap policies do not see manual runs: the workflow decides, where it opens its record.
         policy=SchedulePolicy(overlap=ScheduleOverlapPolicy.ALLOW_ALL, catchup_window=trigger.catch_up_window),
         state=ScheduleState(
@@ -123,3 +142,115 @@ async def remove_trigger(client: Client, schedule_id: UUID) -> None:
     except RPCError as error:
         if error.status != RPCStatusCode.NOT_FOUND:
             raise
+
+
+async def is_as_desired(client: Client, trigger: Trigger, task_queue: str) -> bool:
+    """Whether the Temporal Schedule of a cron schedule is there and fires as it should.
+
+    Raises:
+        temporalio.service.RPCError: Temporal cannot be reached.
+    """
+    try:
+        found = await client.get_schedule_handle(trigger_id(trigger.schedule_id)).describe(rpc_timeout=CALL_TIMEOUT)
+    except RPCError as error:
+        if error.status == RPCStatusCode.NOT_FOUND:
+            return False
+        raise
+    return _essence(found.schedule) == _essence(_schedule(trigger, task_queue))
+
+
+def _essence(schedule: Schedule) -> tuple[object, ...]:
+    """Returns what makes a schedule fire as it does, in a form that survives the server's own way of writing it."""
+    action, spec = schedule.action, schedule.spec
+    started = (
+        (action.workflow, action.id, action.task_queue) if isinstance(action, ScheduleActionStartWorkflow) else action
+    )
+    return (
+        started,
+        frozenset(map(_calendar_essence, spec.calendars)),
+        frozenset(map(_calendar_essence, spec.skip)),
+        frozenset((interval.every, interval.offset or timedelta(0)) for interval in spec.intervals),
+        spec.time_zone_name or "UTC",
+        spec.start_at,
+        spec.end_at,
+        spec.jitter or timedelta(0),
+        schedule.policy.overlap,
+        schedule.policy.catchup_window,
+        schedule.state.paused,
+        schedule.state.limited_actions,
+    )
+
+
+def _calendar_essence(calendar: ScheduleCalendarSpec) -> tuple[frozenset[int], ...]:
+    fields = (
+        calendar.second,
+        calendar.minute,
+        calendar.hour,
+        calendar.day_of_month,
+        calendar.month,
+        calendar.day_of_week,
+        calendar.year,
+    )
+    return tuple(
+        frozenset(
+            value for part in ranges for value in range(part.start, max(part.end, part.start) + 1, part.step or 1)
+        )
+        for ranges in fields
+    )
+
+
+async def owned_triggers(client: Client, task_queue: str, *, older_than: timedelta) -> AsyncIterator[UUID]:
+    """Yields the schedules that have a Temporal Schedule which starts workflows on this task queue.
+
+    Args:
+        client: The server and its namespace, which other installations may share.
+        task_queue: This installation's own.
+        older_than: Leaves out what was created or changed more recently: its row may not be committed yet.
+    """
+    recent = datetime.now(UTC) - older_than
+    async for listed in await client.list_schedules():
+        schedule_id = schedule_of_trigger(listed.id)
+        if schedule_id is None:
+            continue
+        try:
+            found = await client.get_schedule_handle(listed.id).describe(rpc_timeout=CALL_TIMEOUT)
+        except RPCError as error:
+            if error.status == RPCStatusCode.NOT_FOUND:
+                continue
+            raise
+        action = found.schedule.action
+        changed = max(found.info.created_at, found.info.last_updated_at or found.info.created_at)
+        if isinstance(action, ScheduleActionStartWorkflow) and action.task_queue == task_queue and changed < recent:
+            yield schedule_id
+
+
+async def ensure_upkeep(client: Client, task_queue: str, interval: timedelta) -> None:
+    """Sees to it that the upkeep runs on a Temporal Schedule of its own, and at once where it did not.
+
+    Raises:
+        temporalio.service.RPCError: Temporal cannot be reached.
+    """
+    schedule = Schedule(
+        action=ScheduleActionStartWorkflow(
+            UPKEEP,
+            id=upkeep_id(task_queue),
+            task_queue=task_queue,
+            static_summary="Brings Temporal in line with the catalogue, and closes records that nothing runs",
+            execution_timeout=_UPKEEP_LIMIT,
+        ),
+        spec=ScheduleSpec(intervals=[ScheduleIntervalSpec(every=interval)]),
+        policy=SchedulePolicy(overlap=ScheduleOverlapPolicy.SKIP, catchup_window=_SHORTEST_CATCH_UP),
+        state=ScheduleState(note="Kept by Rota's workers; ROTA_UPKEEP_SECONDS sets how often it runs."),
+    )
+    try:
+        await client.create_schedule(
+            upkeep_id(task_queue),
+            schedule,
+            trigger_immediately=True,
+            rpc_timeout=CALL_TIMEOUT,
+        )
+    except ScheduleAlreadyRunningError:
+        handle = client.get_schedule_handle(upkeep_id(task_queue))
+        found = await handle.describe(rpc_timeout=CALL_TIMEOUT)
+        if _essence(found.schedule) != _essence(schedule):
+            await handle.update(lambda _: ScheduleUpdate(schedule), rpc_timeout=CALL_TIMEOUT)

@@ -21,8 +21,11 @@ from contracts.names import SEARCH_ATTRIBUTES
 from runtime.embedded import DYNAMIC_CONFIG, find_temporal
 from runtime.leaving import leave
 from runtime.temporal import add_search_attributes, data_converter, register_search_attributes
+from runtime.zones import use_packaged_zones, zone_environment
 
 LONG_HISTORY_EVENTS = 200
+
+use_packaged_zones()
 
 _exit_status = 0
 
@@ -41,11 +44,14 @@ async def dev_server() -> AsyncIterator[WorkflowEnvironment]:
     """The development server, in memory, with the settings of the embedded one, where a history soon counts as long."""
     config = DYNAMIC_CONFIG | {"limit.historyCount.suggestContinueAsNew": str(LONG_HISTORY_EVENTS)}
     arguments = [part for key, value in config.items() for part in ("--dynamic-config-value", f"{key}={value}")]
-    environment = await WorkflowEnvironment.start_local(
-        dev_server_existing_path=str(find_temporal()),
-        dev_server_extra_args=arguments,
-        data_converter=data_converter,
-    )
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in zone_environment().items():
+            patch.setenv(name, value)
+        environment = await WorkflowEnvironment.start_local(
+            dev_server_existing_path=str(find_temporal()),
+            dev_server_extra_args=arguments,
+            data_converter=data_converter,
+        )
     async with environment:
         await register_search_attributes(environment.client)
         yield environment

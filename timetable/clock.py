@@ -10,6 +10,8 @@ from functools import lru_cache
 from typing import Final
 from zoneinfo import ZoneInfo
 
+from timetable.text import clock_text
+
 DAY: Final = 86_400
 LAST_YEAR: Final = 2100
 """The last year in which anything fires: Temporal's calendars end with it (`maxCalendarYear`)."""
@@ -107,3 +109,23 @@ def stretches(zone: ZoneInfo, since: int) -> Iterator[Stretch]:
             yield Stretch(start, change.at, offset, opening)
         start, offset, opening = change.at, change.after, change
     yield Stretch(start, END, offset, opening)
+
+
+def clock_change_note(zone: ZoneInfo, instant: datetime) -> str | None:
+    """Returns what the clocks do on the local day of an instant: `Clocks go forward 60 minutes at 01:00 ...`.
+
+    Args:
+        zone: The zone whose clocks are meant.
+        instant: Aware.
+    """
+    midnight = instant.astimezone(zone).replace(hour=0, minute=0, second=0, microsecond=0)
+    start = int(midnight.timestamp())
+    # A day on which the clocks go back may have 25 hours.
+    for change in changes(zone, start, start + DAY + DAY // 24):
+        at = datetime.fromtimestamp(change.at, zone)
+        if datetime.fromtimestamp(change.at - 1, zone).date() == midnight.date() or at.date() == midnight.date():
+            minutes = abs(change.after - change.before) // 60
+            direction = "forward" if change.is_forward else "back"
+            shown = clock_text((change.at + change.before) % DAY // 60)
+            return f"Clocks go {direction} {minutes} minutes at {shown}."
+    return None

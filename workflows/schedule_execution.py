@@ -1,6 +1,7 @@
 """One execution of a schedule: step groups in order, the steps of a group concurrently, the record kept up."""
 
 import asyncio
+import contextlib
 from collections import deque
 from collections.abc import Sequence
 from datetime import timedelta
@@ -22,6 +23,7 @@ with workflow.unsafe.imports_passed_through():
 
     from contracts.execution import (
         Carried,
+        Closed,
         CloseRequest,
         ExecutionRequest,
         ExecutionResult,
@@ -43,6 +45,7 @@ with workflow.unsafe.imports_passed_through():
         CLOSE_EXECUTION,
         EXECUTION_FAILED,
         OPEN_EXECUTION,
+        PROCEED,
         RECORD_PROGRESS,
         SCHEDULE_EXECUTION,
         SEARCH_EXECUTION_ID,
@@ -71,6 +74,9 @@ _TIMEOUT_MARGIN: Final = timedelta(minutes=15)
 """The worker enforces a step's timeout and ends its processes; Temporal's own limit stands this far behind it, for a
 worker that does heartbeat and does nothing else."""
 
+_TURN_CHECK: Final = timedelta(seconds=30)
+"""A fire that was held back looks for itself as often as this, should nobody tell it."""
+
 _DETAILS_ROWS: Final = 12
 
 Answer = TypeVar("Answer")
@@ -97,6 +103,7 @@ class ScheduleExecution:
         self._running: dict[asyncio.Task[StepOutcome], StepSpec] = {}
         self._unrecorded: list[FinishedStep] = []
         self._shown: deque[tuple[str, StepStatus, str | None]] = deque(maxlen=_DETAILS_ROWS)
+        self._turn = False
 
     @workflow.run
     async def run(self, request: ExecutionRequest) -> ExecutionResult:
@@ -104,6 +111,9 @@ class ScheduleExecution:
         del request
         try:
             opened = await self._open()
+            while opened.decision == "wait":
+                await self._wait_for_turn(opened)
+                opened = await self._open()
             if opened.decision != "run":
                 return self._not_run(opened)
             await self._run_groups()
@@ -130,6 +140,7 @@ class ScheduleExecution:
                 trigger=self._request.trigger,
                 workflow_id=info.workflow_id,
                 fire_time=fired,
+                started_at=info.start_time,
                 position=self._position,
             ),
             Opened,
@@ -140,8 +151,22 @@ class ScheduleExecution:
         self._total_steps, self._total_groups = opened.total_steps, opened.total_groups
         return opened
 
+    @workflow.signal(name=PROCEED)
+    def proceed(self) -> None:
+        """Tells a fire that was held back that its turn may have come."""
+        self._turn = True
+
+    async def _wait_for_turn(self, opened: Opened) -> None:
+        """Waits until the execution before has closed, or for a while: a signal may be lost with its sender."""
+        workflow.set_current_details(opened.message or "Waiting")
+        if workflow.info().is_continue_as_new_suggested():
+            workflow.continue_as_new(self._request.model_copy(update={"execution_id": self._execution_id}))
+        with contextlib.suppress(asyncio.TimeoutError):
+            await workflow.wait_condition(lambda: self._turn, timeout=_TURN_CHECK)
+        self._turn = False
+
     def _not_run(self, opened: Opened) -> ExecutionResult:
-        outcome = "Skipped" if opened.decision == "skip" else "Ended"
+        outcome = {"skip": "Skipped", "missed": "Missed"}.get(opened.decision, "Ended")
         workflow.upsert_search_attributes([_OUTCOME.value_set(outcome)])
         workflow.set_current_details(opened.message or outcome)
         return ExecutionResult(execution_id=None, outcome=outcome, message=opened.message)
@@ -303,13 +328,17 @@ class ScheduleExecution:
                     message=message,
                     unreached_message=unreached,
                 ),
-                type(None),
+                Closed,
             ),
         )
         try:
-            await asyncio.shield(closing)
+            closed = await asyncio.shield(closing)
         except asyncio.CancelledError:
-            await closing
+            closed = await closing
+        if closed is not None and closed.waiting_workflow_id is not None:
+            # Gone meanwhile, or cancelled: nobody waits then.
+            with contextlib.suppress(FailureError):
+                await workflow.get_external_workflow_handle(closed.waiting_workflow_id).signal(PROCEED)
 
     async def _local(self, name: str, argument: BaseModel, answer: type[Answer]) -> Answer:
         return cast(

@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Callable
+from datetime import datetime, timedelta
 from typing import Any, Final
 
 from sqlmodel.ext.asyncio.session import AsyncSession
@@ -21,12 +22,15 @@ from catalogue.executions import (
     finish_steps,
     get_execution,
     has_active_execution,
+    held_back_execution,
+    is_held_back,
     open_execution,
     read_plan,
 )
 from catalogue.schedules import Schedule, get_schedule
-from catalogue.triggers import next_run_time
+from catalogue.triggers import next_run_time, timetable_of
 from contracts.execution import (
+    Closed,
     CloseRequest,
     Opened,
     OpenRequest,
@@ -64,6 +68,8 @@ class Recorder:
                 if isinstance(opened, Opened):
                     return opened
                 execution = opened
+            if is_held_back(execution) and await has_active_execution(session, execution.schedule_id, but=execution.id):
+                return Opened(decision="wait", message="Waiting until the execution before has ended.")
             if not await begin_execution(session, execution.id):
                 return Opened(decision="ended", message=f"The execution is {execution.status} already.")
             return Opened(
@@ -78,10 +84,18 @@ class Recorder:
         schedule = await get_schedule(session, request.schedule_id, lock=True)
         if schedule is None or request.trigger is TriggerType.MANUAL:
             return Opened(decision="ended", message="The schedule was deleted.")
+        if schedule.trigger_type is not TriggerType.CRON or not schedule.is_enabled:
+            return Opened(decision="ended", message="The schedule is disabled.")
         schedule.next_run_time = next_run_time(schedule, utc_now())
         session.add(schedule)
-        if schedule.overlap_policy is OverlapPolicy.SKIP and await has_active_execution(session, schedule.id):
-            return _skipped(schedule, request)
+        if later := _later_fire(schedule, request):
+            return Opened(
+                decision="missed", message=f"Missed: the later fire of {later:%Y-%m-%d %H:%M}Z takes its place."
+            )
+        if schedule.overlap_policy is not OverlapPolicy.ALLOW_ALL and await has_active_execution(session, schedule.id):
+            waits = schedule.overlap_policy is OverlapPolicy.BUFFER_ONE
+            if not waits or await held_back_execution(session, schedule.id) is not None:
+                return _skipped(schedule, request)
         return await open_execution(
             session,
             schedule,
@@ -104,8 +118,8 @@ class Recorder:
             return PlanSlice(plan=await read_plan(session, request.execution_id, request.read_from))
 
     @activity.defn(name=CLOSE_EXECUTION)
-    async def close(self, request: CloseRequest) -> None:
-        """Writes what ended last and closes the record."""
+    async def close(self, request: CloseRequest) -> Closed:
+        """Writes what ended last and closes the record; answers which fire had waited for that."""
         async with self._catalogue.write() as session:
             await finish_steps(session, request.finished)
             await close_execution(
@@ -115,11 +129,25 @@ class Recorder:
                 request.message,
                 unreached_message=request.unreached_message,
             )
+            execution = await get_execution(session, request.execution_id)
+            waiting = await held_back_execution(session, execution.schedule_id) if execution else None
+            return Closed(waiting_workflow_id=waiting.workflow_id if waiting else None)
+
+
+def _later_fire(schedule: Schedule, request: OpenRequest) -> datetime | None:
+    """Returns the latest fire that was due when this one was started: only that one runs of what was missed."""
+    if request.fire_time is None or request.started_at is None:
+        return None
+    due = request.started_at - timedelta(seconds=schedule.jitter_seconds)
+    return timetable_of(schedule).latest_time(request.fire_time, due)
 
 
 def _skipped(schedule: Schedule, request: OpenRequest) -> Opened:
-    schedule.skipped_count += 1
-    schedule.last_skipped_time = request.fire_time or utc_now()
+    fire_time = request.fire_time or utc_now()
+    if schedule.last_skipped_time != fire_time:
+        # Not so where this activity was tried before.
+        schedule.skipped_count += 1
+        schedule.last_skipped_time = fire_time
     message = f"Skipped: an execution of {schedule.name!r} is active."
     _logger.info("schedule %s: fire of %s skipped, an execution is active", schedule.id, schedule.last_skipped_time)
     return Opened(decision="skip", message=message)

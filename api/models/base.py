@@ -1,6 +1,7 @@
 """How requests are read and responses written."""
 
 from collections.abc import Callable
+from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Annotated, Any, Generic, Self, TypeVar
 from uuid import UUID
@@ -85,6 +86,22 @@ def member(kind: type[StrEnum]) -> Any:
     """Returns the type of a field that takes an enumeration's names, in any letter case."""
     schema = {"type": "string", "enum": list(kind)}
     return Annotated[kind, BeforeValidator(_member_of(kind), json_schema_input_type=str), WithJsonSchema(schema)]
+
+
+def _instant(value: Any) -> Any:
+    if value is None or isinstance(value, datetime):
+        return value
+    try:
+        instant = datetime.fromisoformat(value) if isinstance(value, str) else None
+    except ValueError:
+        instant = None
+    if instant is None or instant.tzinfo is None:
+        raise PydanticCustomError("instant", "must be a time with its offset such as 2027-03-28T01:00:00Z")
+    return instant.astimezone(UTC)
+
+
+Instant = Annotated[datetime, BeforeValidator(_instant)]
+"""An instant: ISO 8601 with `Z` or an offset; kept in UTC."""
 
 
 Item = TypeVar("Item")

@@ -8,9 +8,9 @@ from pydantic import Field, create_model
 from pydantic.fields import FieldInfo
 
 from activities.support.registry import step_types
-from api.models.base import DIGITS, Guid, RequestModel, ResponseModel, member
+from api.models.base import DIGITS, Guid, Instant, RequestModel, ResponseModel, member
 from catalogue.schedules import ExecutionMode
-from contracts.execution import ExecutionStatus, TriggerType
+from contracts.execution import ExecutionStatus, OverlapPolicy, TriggerType
 from timetable import IntervalUnit, PatternType
 
 Name = Annotated[str, Field(min_length=1, max_length=200)]
@@ -19,11 +19,13 @@ if TYPE_CHECKING:
     TriggerTypeIn = TriggerType
     PatternTypeIn = PatternType
     IntervalUnitIn = IntervalUnit
+    OverlapPolicyIn = OverlapPolicy
     ExecutionModeIn = ExecutionMode
 else:
     TriggerTypeIn = member(TriggerType)
     PatternTypeIn = member(PatternType)
     IntervalUnitIn = member(IntervalUnit)
+    OverlapPolicyIn = member(OverlapPolicy)
     ExecutionModeIn = member(ExecutionMode)
 
 
@@ -94,12 +96,9 @@ else:
     )
 
 
-class ScheduleChange(RequestModel):
-    """The fields of a schedule that a client may set; what is left out of a PUT keeps its value."""
+class TimetableChange(RequestModel):
+    """The fields that say when a schedule runs."""
 
-    name: Name = ""
-    description: str | None = Field(default=None, max_length=1000)
-    trigger_type: TriggerTypeIn = TriggerType.MANUAL
     cron_expression: str | None = Field(default=None, max_length=2000)
     pattern_type: PatternTypeIn = PatternType.SPECIFIC_TIMES
     days_of_week: str | None = Field(default=None, max_length=50)
@@ -108,7 +107,20 @@ class ScheduleChange(RequestModel):
     interval_unit: IntervalUnitIn | None = None
     interval_window_start: str | None = Field(default=None, max_length=10)
     interval_window_end: str | None = Field(default=None, max_length=10)
-    time_zone: str | None = Field(default=None, max_length=64)
+    time_zone: str | None = Field(default=None, max_length=64, description="IANA name; UTC by default.")
+    start_at: Instant | None = Field(default=None, description="Nothing fires before it.")
+    end_at: Instant | None = Field(default=None, description="Nothing fires after it.")
+
+
+class ScheduleChange(TimetableChange):
+    """The fields of a schedule that a client may set; what is left out of a PUT keeps its value."""
+
+    name: Name = ""
+    description: str | None = Field(default=None, max_length=1000)
+    trigger_type: TriggerTypeIn = TriggerType.MANUAL
+    overlap_policy: OverlapPolicyIn | None = None
+    catch_up_window_seconds: Annotated[int, Field(ge=10, le=31_536_000), DIGITS] | None = None
+    jitter_seconds: Annotated[int, Field(ge=0, le=3600), DIGITS] | None = None
     is_enabled: bool = False
     steps: list[StepIn] = Field(default_factory=list, max_length=10_000)
     change_reason: str | None = Field(default=None, max_length=2000)
@@ -136,6 +148,11 @@ class ScheduleOut(ResponseModel):
     interval_window_start: str | None
     interval_window_end: str | None
     time_zone: str
+    start_at: datetime | None
+    end_at: datetime | None
+    overlap_policy: OverlapPolicy
+    catch_up_window_seconds: int
+    jitter_seconds: int
     is_enabled: bool
     last_run_time: datetime | None
     next_run_time: datetime | None
@@ -164,3 +181,35 @@ class RunStarted(ResponseModel):
 
     execution_id: UUID
     message: str
+
+
+class PreviewRequest(TimetableChange):
+    """A timetable to be looked at; nothing is stored."""
+
+    count: Annotated[int, Field(ge=1, le=1000), DIGITS] = 10
+    from_: Instant | None = Field(default=None, alias="from", description="Times after this one; now by default.")
+
+
+class PreviewTime(ResponseModel):
+    """One time at which it would run."""
+
+    time: datetime
+    local_time: datetime
+    """The same instant in the timetable's zone, with its offset."""
+    clock_change: str | None
+    """What a change of the clocks does to this run; null on other days."""
+
+
+class Preview(ResponseModel):
+    """What a timetable means."""
+
+    cron_expression: str
+    sentence: str
+    warnings: list[str]
+    items: list[PreviewTime]
+
+
+class NextRuns(ResponseModel):
+    """The next times at which a schedule runs."""
+
+    items: list[datetime]

@@ -4,12 +4,22 @@ from typing import Annotated
 from uuid import UUID
 
 from fastapi import APIRouter, Depends, Query, Response, status
+from pydantic import AwareDatetime
 
 from api.auth import CallerDep, authenticate
 from api.bodies import JsonRoute
 from api.context import ContextDep
 from api.models.base import Page
-from api.models.schedules import RunStarted, ScheduleChange, ScheduleCreate, ScheduleDetailOut, ScheduleOut
+from api.models.schedules import (
+    NextRuns,
+    Preview,
+    PreviewRequest,
+    RunStarted,
+    ScheduleChange,
+    ScheduleCreate,
+    ScheduleDetailOut,
+    ScheduleOut,
+)
 from api.paging import PagingDep
 from api.services import executions, schedules
 
@@ -49,6 +59,26 @@ async def create_schedule(context: ContextDep, body: ScheduleCreate, response: R
     created = await schedules.create_schedule(context, body)
     response.headers["Location"] = f"{router.prefix}/{created.id}"
     return created
+
+
+@router.post("/preview")
+async def preview_timetable(body: PreviewRequest) -> Preview:
+    """Says what a timetable means and when it would run; nothing is stored."""
+    return schedules.preview_timetable(body)
+
+
+@router.get("/{schedule_id}/next-runs")
+async def list_next_runs(
+    context: ContextDep,
+    schedule_id: UUID,
+    count: Annotated[int, Query(ge=1, le=1000)] = 10,
+    after: Annotated[
+        AwareDatetime | None,
+        Query(alias="from", description="Times after this one; now by default."),
+    ] = None,
+) -> NextRuns:
+    """Lists the next times at which the trigger fires, before jitter."""
+    return await schedules.show_next_runs(context, schedule_id, count, after)
 
 
 @router.get("/{schedule_id}")

@@ -4,19 +4,31 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Final
 from uuid import UUID
+from zoneinfo import ZoneInfo
 
 from sqlalchemy.exc import IntegrityError
 from sqlmodel.ext.asyncio.session import AsyncSession
 
 from api.context import Context
 from api.errors import Conflict, NotFound, ValidationFailed
-from api.models.base import Page
-from api.models.schedules import ScheduleChange, ScheduleCreate, ScheduleDetailOut, ScheduleOut
+from api.models.base import Page, is_blank
+from api.models.schedules import (
+    NextRuns,
+    Preview,
+    PreviewRequest,
+    PreviewTime,
+    ScheduleChange,
+    ScheduleCreate,
+    ScheduleDetailOut,
+    ScheduleOut,
+    TimetableChange,
+)
 from api.services.steps import read_steps, show_step
 from catalogue.columns import utc_now
 from catalogue.connected_systems import CatalogueLookup
 from catalogue.executions import Execution, get_executions
 from catalogue.schedules import (
+    DEFAULT_CATCH_UP_SECONDS,
     ExecutionMode,
     Schedule,
     ScheduleStep,
@@ -27,10 +39,10 @@ from catalogue.schedules import (
     replace_steps,
     schedule_of_steps,
 )
-from catalogue.triggers import desired_trigger, next_run_time, timetable_fields
-from contracts.execution import TriggerType
+from catalogue.triggers import desired_trigger, next_run_time, timetable_fields, timetable_of
+from contracts.execution import OverlapPolicy, TriggerType
 from runtime.triggers import apply_trigger, remove_trigger
-from timetable import PatternType, Timetable, TimetableError, check_formats
+from timetable import PatternType, Timetable, TimetableError, check_formats, clock_change_note
 
 # Fields that a schedule takes from a request as they are.
 _PLAIN_FIELDS: Final = (
@@ -44,8 +56,18 @@ _PLAIN_FIELDS: Final = (
     "interval_unit",
     "interval_window_start",
     "interval_window_end",
+    "start_at",
+    "end_at",
     "is_enabled",
 )
+
+# Additive fields: an explicit null sets the default.
+_DEFAULTED_FIELDS: Final = {
+    "time_zone": "UTC",
+    "overlap_policy": OverlapPolicy.SKIP,
+    "catch_up_window_seconds": DEFAULT_CATCH_UP_SECONDS,
+    "jitter_seconds": 0,
+}
 
 _PATTERN_FIELDS: Final = {
     PatternType.SPECIFIC_TIMES: ("days_of_week", "run_times"),
@@ -123,11 +145,13 @@ def _take_fields(schedule: Schedule, body: ScheduleChange) -> None:
     for name in _PLAIN_FIELDS:
         if name in body.model_fields_set:
             setattr(schedule, name, getattr(body, name))
-    if "time_zone" in body.model_fields_set:
-        schedule.time_zone = body.time_zone or "UTC"
+    for name, default in _DEFAULTED_FIELDS.items():
+        if name in body.model_fields_set:
+            value = getattr(body, name)
+            setattr(schedule, name, default if is_blank(value) else value)
 
 
-def _take_timetable(schedule: Schedule, body: ScheduleChange) -> list[str]:
+def _take_timetable(schedule: Schedule, body: TimetableChange) -> list[str]:
     """Settles which pattern counts and what its cron text is; returns warnings.
 
     Raises:
@@ -234,10 +258,41 @@ async def show_schedule(context: Context, schedule_id: UUID) -> ScheduleDetailOu
         steps = await get_steps(session, schedule_id)
         warnings = await _step_warnings(session, steps)
     if schedule.trigger_type is TriggerType.CRON:
-        warnings = list(Timetable.parse(timetable_fields(schedule)).warnings) + warnings
+        warnings = list(timetable_of(schedule).warnings) + warnings
     return ScheduleDetailOut(
         **_fields(schedule, len(steps), warnings=warnings).model_dump(),
         steps=[show_step(step, context.box) for step in steps],
+    )
+
+
+async def show_next_runs(context: Context, schedule_id: UUID, count: int, after: datetime | None) -> NextRuns:
+    """Returns the next times at which a schedule runs, before jitter: none for one that is manual or disabled."""
+    async with context.catalogue.read() as session:
+        schedule = await find_schedule(session, schedule_id)
+    if schedule.trigger_type is not TriggerType.CRON or not schedule.is_enabled:
+        return NextRuns(items=[])
+    return NextRuns(items=timetable_of(schedule).next_times(after or utc_now(), count))
+
+
+def preview_timetable(body: PreviewRequest) -> Preview:
+    """Returns what a timetable means, and its next times."""
+    schedule = Schedule(name="", trigger_type=TriggerType.CRON)
+    for name in TimetableChange.model_fields:
+        if name in body.model_fields_set and name not in {"cron_expression", *_DEFAULTED_FIELDS}:
+            setattr(schedule, name, getattr(body, name))
+    schedule.time_zone = body.time_zone or "UTC"
+    warnings = _take_timetable(schedule, body)
+    timetable = timetable_of(schedule)
+    times = timetable.next_times(body.from_ or utc_now(), body.count)
+    zone = ZoneInfo(schedule.time_zone)
+    return Preview(
+        cron_expression=timetable.cron_expression,
+        sentence=timetable.sentence,
+        warnings=warnings,
+        items=[
+            PreviewTime(time=time, local_time=time.astimezone(zone), clock_change=clock_change_note(zone, time))
+            for time in times
+        ],
     )
 
 

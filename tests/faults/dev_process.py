@@ -1,6 +1,7 @@
 """`rota dev` as a process of its own, to be killed."""
 
 import asyncio
+import os
 import signal
 import socket
 import sys
@@ -29,6 +30,7 @@ class DevProcess:
 
     folder: Path
     ports: list[int] = field(default_factory=lambda: free_ports(3))
+    environment: dict[str, str] = field(default_factory=dict)
     process: asyncio.subprocess.Process | None = None
 
     @property
@@ -42,6 +44,7 @@ class DevProcess:
             *(sys.executable, "-m", "cli.main", "dev", "--data-dir", str(self.data_dir)),
             *("--api-port", str(api), "--temporal-port", str(temporal), "--ui-port", str(ui)),
             cwd=self.folder,
+            env={**os.environ, **self.environment},
             stdin=asyncio.subprocess.DEVNULL,
             stdout=log,
             stderr=log,

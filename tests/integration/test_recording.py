@@ -1,7 +1,8 @@
 """The record that a workflow keeps: each write may be repeated, and none may be lost or done over a closed one."""
 
 import uuid
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import pytest
 
@@ -23,6 +24,7 @@ from contracts.execution import (
     ExecutionStatus,
     FinishedStep,
     OpenRequest,
+    OverlapPolicy,
     ProgressRequest,
     StepOutcome,
     StepStatus,
@@ -31,13 +33,14 @@ from contracts.execution import (
 from timetable import PatternType
 
 
-async def saved_schedule(catalogue: Catalogue, steps: int = 3) -> Schedule:
+async def saved_schedule(catalogue: Catalogue, steps: int = 3, **fields: Any) -> Schedule:
     schedule = Schedule(
         name=f"s {uuid.uuid4()}",
         trigger_type=TriggerType.CRON,
         pattern_type=PatternType.CUSTOM,
         cron_expression="* * * * *",
-        is_enabled=True,
+        is_enabled=fields.pop("is_enabled", True),
+        **fields,
     )
     async with catalogue.write() as session:
         session.add(schedule)
@@ -56,13 +59,21 @@ async def saved_schedule(catalogue: Catalogue, steps: int = 3) -> Schedule:
     return schedule
 
 
-def fire(schedule: Schedule, execution_id: uuid.UUID | None = None) -> OpenRequest:
+def fire(
+    schedule: Schedule,
+    execution_id: uuid.UUID | None = None,
+    *,
+    late: timedelta = timedelta(0),
+) -> OpenRequest:
+    """A fire of the minute that runs, or of one before; `late` is how much later the server started it."""
+    now = datetime.now(UTC)
     return OpenRequest(
         execution_id=execution_id or uuid.uuid4(),
         schedule_id=schedule.id,
         trigger=TriggerType.CRON,
         workflow_id=f"s/cron/{schedule.id}",
-        fire_time=datetime.now(UTC),
+        fire_time=now.replace(second=0, microsecond=0) - late,
+        started_at=now,
     )
 
 
@@ -113,7 +124,9 @@ async def test_a_fire_is_skipped_and_counted_while_another_execution_is_active(c
             prepare=prepare_steps(CatalogueLookup(session)),
         )
 
-    skipped = await recorder.open(fire(schedule))
+    request = fire(schedule)
+    skipped = await recorder.open(request)
+    assert await recorder.open(request) == skipped
     await recorder.close(CloseRequest(execution_id=manual, status=ExecutionStatus.COMPLETE))
     runs = await recorder.open(fire(schedule))
 
@@ -174,6 +187,52 @@ async def test_closing_cancels_what_was_not_reached_and_happens_once(catalogue: 
     assert [step.error_message for step in steps][1:] == ["Not started: a step before it failed."] * 2
     assert steps[1].started_at is None
     assert reopened.decision == "ended"
+
+
+async def test_of_missed_fires_only_the_latest_runs(catalogue: Catalogue) -> None:
+    recorder = Recorder(catalogue)
+    schedule = await saved_schedule(catalogue, overlap_policy=OverlapPolicy.ALLOW_ALL)
+    minutes = [timedelta(minutes=late) for late in (5, 3, 0)]
+
+    opened = [await recorder.open(fire(schedule, late=late)) for late in minutes]
+
+    assert [answer.decision for answer in opened] == ["missed", "missed", "run"]
+    assert "takes its place" in (opened[0].message or "")
+
+
+async def test_jitter_makes_no_fire_late(catalogue: Catalogue) -> None:
+    schedule = await saved_schedule(catalogue, jitter_seconds=300)
+
+    opened = await Recorder(catalogue).open(fire(schedule, late=timedelta(minutes=2)))
+
+    assert opened.decision == "run"
+
+
+async def test_a_disabled_schedule_does_not_fire_whatever_temporal_thinks(catalogue: Catalogue) -> None:
+    schedule = await saved_schedule(catalogue, is_enabled=False)
+
+    opened = await Recorder(catalogue).open(fire(schedule))
+
+    assert (opened.decision, opened.message) == ("ended", "The schedule is disabled.")
+
+
+async def test_buffer_one_holds_one_fire_back_until_its_turn(catalogue: Catalogue) -> None:
+    recorder = Recorder(catalogue)
+    schedule = await saved_schedule(catalogue, overlap_policy=OverlapPolicy.BUFFER_ONE)
+    running, waiting, third = fire(schedule), fire(schedule), fire(schedule)
+    assert (await recorder.open(running)).decision == "run"
+
+    assert (await recorder.open(waiting)).decision == "wait"
+    assert (await recorder.open(waiting)).decision == "wait"
+    assert (await recorder.open(third)).decision == "skip"
+    closed = await recorder.close(CloseRequest(execution_id=running.execution_id, status=ExecutionStatus.COMPLETE))
+
+    assert closed.waiting_workflow_id == waiting.workflow_id
+    execution, _ = await records_of(catalogue, waiting.execution_id)
+    assert execution.status is ExecutionStatus.QUEUED
+    assert (await recorder.open(waiting)).decision == "run"
+    closed = await recorder.close(CloseRequest(execution_id=waiting.execution_id, status=ExecutionStatus.COMPLETE))
+    assert closed.waiting_workflow_id is None
 
 
 async def test_a_fire_of_a_deleted_schedule_runs_nothing(catalogue: Catalogue) -> None:

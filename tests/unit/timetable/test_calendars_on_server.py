@@ -1,14 +1,10 @@
 """What a real Temporal server fires for a calendar set, against the times of the timetable."""
 
-import sys
-from collections.abc import AsyncIterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
-from importlib.resources import files
-from pathlib import Path
 from random import Random
 from uuid import uuid4
-from zoneinfo import TZPATH, ZoneInfo
+from zoneinfo import ZoneInfo
 
 import pytest
 from temporalio.api.workflowservice.v1 import ListScheduleMatchingTimesRequest
@@ -35,22 +31,6 @@ ZONES = [
     "America/Havana",  # midnight left out, and repeated
     "Antarctica/Troll",  # two hours
 ]
-
-
-def zone_data() -> str:
-    """Returns the folder of the zone data that Python reads: the system's, else that of the package tzdata."""
-    return next((path for path in TZPATH if Path(path).is_dir()), str(files("tzdata") / "zoneinfo"))
-
-
-@pytest.fixture(scope="session")
-async def dev_server() -> AsyncIterator[WorkflowEnvironment]:
-    server = Path(sys.executable).with_name("temporal")
-    with pytest.MonkeyPatch.context() as patch:
-        # Without it the server may take its own copy, with other laws: these tests are about the same ones.
-        patch.setenv("ZONEINFO", zone_data())
-        environment = await WorkflowEnvironment.start_local(dev_server_existing_path=str(server))
-    async with environment:
-        yield environment
 
 
 async def fired(client: Client, spec: ScheduleSpec, windows: list[tuple[datetime, datetime]]) -> list[datetime]:

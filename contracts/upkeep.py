@@ -1,0 +1,28 @@
+"""What a pass of the upkeep answers."""
+
+from pydantic import BaseModel
+
+
+class TriggersKept(BaseModel):
+    """What was repaired at the Temporal Schedules."""
+
+    checked: int = 0
+    repaired: int = 0
+    """Created anew, or brought back to what the catalogue says."""
+    removed: int = 0
+    """Taken away because the catalogue has no such cron schedule."""
+
+
+class ExecutionsKept(BaseModel):
+    """What was repaired at the records of executions."""
+
+    checked: int = 0
+    closed: int = 0
+    """Closed because no workflow runs them any more."""
+
+
+class UpkeepDone(BaseModel):
+    """What one pass of the upkeep found."""
+
+    triggers: TriggersKept
+    executions: ExecutionsKept

@@ -1,0 +1,145 @@
+"""Triggers through outages, wiped servers and hands in the Web UI, on a whole `rota dev`."""
+
+import asyncio
+import sysconfig
+import uuid
+from collections.abc import AsyncIterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from temporalio.client import Client
+from temporalio.service import RPCError
+
+from contracts.ids import trigger_id
+from runtime.temporal import connect_to
+from tests.faults.dev_process import DevProcess
+from tests.waiting import eventually
+
+pytestmark = [pytest.mark.faults, pytest.mark.timeout(420)]
+
+MINUTE = timedelta(minutes=1)
+
+
+@pytest.fixture
+async def dev(tmp_path: Path) -> AsyncIterator[DevProcess]:
+    dev = DevProcess(tmp_path, environment={"ROTA_UPKEEP_SECONDS": "2", "ROTA_SCRIPT_ROOTS": "/bin:/usr/bin"})
+    await dev.start()
+    yield dev
+    await dev.stop()
+
+
+async def minutely(dev: DevProcess, **fields: Any) -> dict[str, Any]:
+    step = {"stepType": "Executable", "executablePath": "/bin/true"}
+    body = {"name": f"m {uuid.uuid4()}", "triggerType": "Cron", "cronExpression": "* * * * *", "isEnabled": True}
+    schedule: dict[str, Any] = await dev.call("POST", "/schedules", body | {"steps": [step]} | fields)
+    return schedule
+
+
+async def started(dev: DevProcess, schedule: dict[str, Any]) -> list[datetime]:
+    """When the schedule's executions were started, oldest first."""
+    path = f"/schedule-executions?scheduleId={schedule['id']}&sortDescending=false&pageSize=100"
+    return [datetime.fromisoformat(execution["queuedAt"]) for execution in (await dev.call("GET", path))["items"]]
+
+
+async def temporal(dev: DevProcess) -> Client:
+    return await connect_to(f"127.0.0.1:{dev.ports[1]}")
+
+
+async def test_after_an_outage_only_the_latest_missed_fire_runs(dev: DevProcess) -> None:
+    schedule = await minutely(dev)
+
+    async def fired() -> bool:
+        return bool(await started(dev, schedule))
+
+    await eventually(fired, seconds=90)
+    await dev.kill()
+    killed = datetime.now(UTC)
+    # Two fires are missed: what is waited for here is the wall clock itself.
+    back_at = killed.replace(second=0, microsecond=0) + 2 * MINUTE + timedelta(seconds=15)
+    await asyncio.sleep((back_at - killed).total_seconds())
+    await dev.start()
+
+    async def on_time_again() -> bool:
+        return sum(1 for start in await started(dev, schedule) if start > killed) >= 2
+
+    await eventually(on_time_again, seconds=120)
+    caught_up, on_time, *_ = [start for start in await started(dev, schedule) if start > killed]
+    assert caught_up < back_at.replace(second=0) + MINUTE
+    assert on_time >= caught_up.replace(second=0, microsecond=0) + MINUTE
+    assert (await dev.call("GET", f"/schedules/{schedule['id']}"))["skippedCount"] == 0
+
+
+async def test_a_wiped_server_gets_every_schedule_back(dev: DevProcess) -> None:
+    schedules = [await minutely(dev, cronExpression=f"{n} 3 * * *") for n in range(5)]
+    await dev.stop()
+    for path in dev.data_dir.glob("temporal.db*"):
+        path.unlink()
+    await dev.start()
+    client = await temporal(dev)
+
+    async def all_back() -> bool:
+        found = {listed.id async for listed in await client.list_schedules()}
+        return found >= {trigger_id(uuid.UUID(schedule["id"])) for schedule in schedules}
+
+    assert await eventually(all_back)
+    ended = await dev.ended((await dev.call("POST", f"/schedules/{schedules[0]['id']}/run"))["executionId"])
+    assert ended["status"] == "Complete"
+
+
+async def test_what_hands_do_in_the_web_ui_is_undone(dev: DevProcess) -> None:
+    schedule = await minutely(dev, cronExpression="0 3 * * *")
+    handle = (await temporal(dev)).get_schedule_handle(trigger_id(uuid.UUID(schedule["id"])))
+    await handle.pause(note="by hand")
+
+    async def unpaused() -> bool:
+        return not (await handle.describe()).schedule.state.paused
+
+    assert await eventually(unpaused)
+    await handle.delete()
+
+    async def there_again() -> bool:
+        try:
+            return bool((await handle.describe()).info.next_action_times)
+        except RPCError:
+            return False
+
+    assert await eventually(there_again)
+
+
+async def test_an_execution_terminated_from_the_command_line_is_closed_and_the_schedule_fires_on(
+    dev: DevProcess,
+) -> None:
+    step = {"stepType": "Executable", "executablePath": "/bin/sleep", "arguments": "300"}
+    schedule = await minutely(dev, steps=[step])
+
+    async def active() -> list[dict[str, Any]]:
+        listed: list[dict[str, Any]] = await dev.call("GET", "/schedule-executions/active")
+        return listed
+
+    [execution] = await eventually(active, seconds=90)
+    client = await temporal(dev)
+    query = f"RotaExecutionId = '{execution['id']}'"
+
+    async def workflows() -> list[str]:
+        return [found.id async for found in client.list_workflows(query)]
+
+    [workflow_id] = await eventually(workflows)
+    binary = Path(sysconfig.get_path("scripts")) / "temporal"
+    terminated = await asyncio.create_subprocess_exec(
+        *(str(binary), "workflow", "terminate", "--address", f"127.0.0.1:{dev.ports[1]}"),
+        *("--workflow-id", workflow_id, "--reason", "had enough"),
+        stdout=asyncio.subprocess.DEVNULL,
+    )
+    assert await terminated.wait() == 0
+
+    closed = await dev.ended(execution["id"], seconds=30)
+    assert closed["status"] == "Cancelled"
+    assert "terminated" in closed["errorMessage"]
+    assert "had enough" in closed["errorMessage"]
+
+    async def fired_again() -> bool:
+        return len(await started(dev, schedule)) >= 2
+
+    assert await eventually(fired_again, seconds=90)

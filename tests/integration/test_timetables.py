@@ -1,0 +1,138 @@
+"""Timetables over HTTP: previews, next runs, and what is refused."""
+
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+
+from tests.integration.stack import Rota
+
+LONDON = {"cronExpression": "30 1 * * *", "timeZone": "Europe/London"}
+
+
+async def test_a_preview_marks_the_day_of_a_clock_change(api: Rota) -> None:
+    body = LONDON | {"count": 3, "from": "2027-03-27T00:00:00Z"}
+
+    answer = await api.http.post("/api/v1/schedules/preview", json=body)
+
+    assert answer.status_code == 200, answer.text
+    preview = answer.json()
+    assert preview["cronExpression"] == "30 1 * * *"
+    assert "01:30" in preview["sentence"]
+    assert "Europe/London" in preview["sentence"]
+    # 01:30 does not exist on the 28th: it fires at the first instant after the gap.
+    assert [item["time"] for item in preview["items"]] == [
+        "2027-03-27T01:30:00Z",
+        "2027-03-28T01:00:00Z",
+        "2027-03-29T00:30:00Z",
+    ]
+    assert [item["localTime"] for item in preview["items"]] == [
+        "2027-03-27T01:30:00Z",
+        "2027-03-28T02:00:00+01:00",
+        "2027-03-29T01:30:00+01:00",
+    ]
+    assert [item["clockChange"] for item in preview["items"]] == [None, "Clocks go forward 60 minutes at 01:00.", None]
+    assert (await api.http.get("/api/v1/schedules")).json()["totalCount"] == 0
+
+
+async def test_a_preview_takes_every_pattern(api: Rota) -> None:
+    times = {"patternType": "SpecificTimes", "daysOfWeek": "5,1,1", "runTimes": "12:45, 09:15"}
+    window = {"patternType": "Interval", "daysOfWeek": "1", "intervalValue": "50", "intervalUnit": "minutes"} | {
+        "intervalWindowStart": "22:30",
+        "intervalWindowEnd": "00:30",
+    }
+
+    first = (await api.http.post("/api/v1/schedules/preview", json=times | {"from": "2027-01-04T00:00:00Z"})).json()
+    second = (await api.http.post("/api/v1/schedules/preview", json=window | {"from": "2027-01-04T00:00:00Z"})).json()
+
+    assert first["cronExpression"] == "15 9 * * 1,5 | 45 12 * * 1,5"
+    assert [item["time"] for item in first["items"]][:3] == [
+        "2027-01-04T09:15:00Z",
+        "2027-01-04T12:45:00Z",
+        "2027-01-08T09:15:00Z",
+    ]
+    assert [item["time"] for item in second["items"]][:3] == [
+        "2027-01-04T22:30:00Z",
+        "2027-01-04T23:20:00Z",
+        "2027-01-05T00:10:00Z",
+    ]
+
+
+async def test_next_runs_are_those_of_temporal(api: Rota) -> None:
+    schedule = await api.create(name="n", triggerType="Cron", isEnabled=True, **LONDON)
+
+    answer = await api.http.get(
+        f"/api/v1/schedules/{schedule['id']}/next-runs",
+        params={"count": 1000, "from": "2027-03-27T00:00:00+00:00"},
+    )
+    default = await api.http.get(f"/api/v1/schedules/{schedule['id']}/next-runs")
+
+    items = answer.json()["items"]
+    assert len(items) == 1000
+    assert items[1] == "2027-03-28T01:00:00Z"
+    assert default.json()["items"][0] == schedule["nextRunTime"]
+    assert datetime.fromisoformat(schedule["nextRunTime"]) > datetime.now(UTC)
+    await api.http.post(f"/api/v1/schedules/{schedule['id']}/disable")
+    assert (await api.http.get(f"/api/v1/schedules/{schedule['id']}/next-runs")).json()["items"] == []
+
+
+@pytest.mark.parametrize(
+    "query", [{"count": 0}, {"count": 1001}, {"from": "yesterday"}, {"from": "2027-01-01T00:00:00"}]
+)
+async def test_next_runs_refuses_what_it_cannot_answer(api: Rota, query: dict[str, Any]) -> None:
+    schedule = await api.create(name="n", triggerType="Cron", isEnabled=True, **LONDON)
+
+    answer = await api.http.get(f"/api/v1/schedules/{schedule['id']}/next-runs", params=query)
+
+    assert answer.status_code == 400
+    assert next(iter(query)) in answer.json()["validationErrors"]
+
+
+@pytest.mark.parametrize(
+    ("fields", "field"),
+    [
+        ({"cronExpression": "0 0 30 2 *"}, "cronExpression"),
+        ({"cronExpression": "every day"}, "cronExpression"),
+        ({"cronExpression": "0 0 0 * * *"}, "cronExpression"),
+        ({"cronExpression": "0 0 * * *", "timeZone": "Mars/Base"}, "timeZone"),
+        ({"patternType": "SpecificTimes", "daysOfWeek": "7", "runTimes": "06:00"}, "daysOfWeek"),
+        ({"patternType": "SpecificTimes", "daysOfWeek": "1"}, "runTimes"),
+        ({"patternType": "Interval", "daysOfWeek": "1"}, "intervalValue"),
+        ({"cronExpression": "0 0 * * *", "startAt": "2027-01-02T00:00:00Z", "endAt": "2027-01-01T00:00:00Z"}, "endAt"),
+        ({"cronExpression": "0 0 * * *", "catchUpWindowSeconds": 9}, "catchUpWindowSeconds"),
+        ({"cronExpression": "0 0 * * *", "overlapPolicy": "CancelOther"}, "overlapPolicy"),
+    ],
+)
+async def test_a_timetable_that_cannot_be_is_a_400_that_names_the_field(
+    api: Rota, fields: dict[str, Any], field: str
+) -> None:
+    answer = await api.http.post("/api/v1/schedules", json={"name": "n", "triggerType": "Cron"} | fields)
+
+    assert answer.status_code == 400, answer.text
+    assert field in answer.json()["validationErrors"]
+    assert (await api.http.get("/api/v1/schedules")).json()["totalCount"] == 0
+
+
+async def test_what_jim_reads_otherwise_is_accepted_with_a_warning(api: Rota) -> None:
+    schedule = await api.create(name="n", triggerType="Cron", cronExpression="0 22-6 1-7 * 1")
+
+    assert len(schedule["warnings"]) >= 2
+    assert all("JIM" in warning for warning in schedule["warnings"])
+
+
+async def test_a_cron_expression_without_pattern_fields_is_custom(api: Rota) -> None:
+    schedule = await api.create(name="n", triggerType="Cron", patternType="Interval", cronExpression="5 4 * * *")
+    assert (schedule["patternType"], schedule["cronExpression"]) == ("Custom", "5 4 * * *")
+    path = f"/api/v1/schedules/{schedule['id']}"
+
+    pattern = await api.http.put(path, json={"patternType": "SpecificTimes", "daysOfWeek": "1", "runTimes": "06:00"})
+    same = await api.http.put(path, json={"cronExpression": pattern.json()["cronExpression"]})
+    other = await api.http.put(path, json={"cronExpression": "0 7 * * *"})
+    partly = await api.http.put(
+        path, json={"patternType": "SpecificTimes", "cronExpression": "1 1 * * *", "daysOfWeek": "1"}
+    )
+
+    assert (pattern.json()["patternType"], pattern.json()["cronExpression"]) == ("SpecificTimes", "0 6 * * 1")
+    assert same.json()["patternType"] == "SpecificTimes"
+    assert (other.json()["patternType"], other.json()["cronExpression"]) == ("Custom", "0 7 * * *")
+    assert partly.status_code in {200, 400}

@@ -1,0 +1,187 @@
+"""The upkeep on a real server: what hands and accidents changed is as the catalogue says again."""
+
+import uuid
+from collections.abc import Awaitable, Callable
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from temporalio.client import Client, ScheduleHandle, ScheduleSpec, ScheduleUpdate, ScheduleUpdateInput
+from temporalio.testing import ActivityEnvironment
+
+from activities.support.upkeep import Upkeep
+from catalogue.engine import Catalogue
+from catalogue.executions import Execution
+from catalogue.schedules import Schedule, get_schedule
+from contracts.ids import trigger_id
+from contracts.upkeep import ExecutionsKept, TriggersKept
+from runtime.triggers import ensure_upkeep, remove_trigger
+from tests.integration.stack import Rota
+from tests.waiting import eventually
+
+TRUE = {"stepType": "Executable", "executablePath": "/bin/true"}
+
+
+@pytest.fixture
+def upkeep(catalogue: Catalogue, client: Client, task_queue: str, monkeypatch: pytest.MonkeyPatch) -> Upkeep:
+    # Nothing of a test is as old as what the upkeep leaves alone.
+    monkeypatch.setattr("activities.support.upkeep._SETTLED", timedelta(0))
+    return Upkeep(catalogue, client, task_queue)
+
+
+async def keep_triggers(upkeep: Upkeep) -> TriggersKept:
+    kept: TriggersKept = await ActivityEnvironment().run(upkeep.keep_triggers)
+    return kept
+
+
+async def keep_executions(upkeep: Upkeep) -> ExecutionsKept:
+    kept: ExecutionsKept = await ActivityEnvironment().run(upkeep.keep_executions)
+    return kept
+
+
+async def cron_schedule(api: Rota, **fields: Any) -> tuple[dict[str, Any], ScheduleHandle]:
+    body = {"triggerType": "Cron", "cronExpression": "30 1 * * *", "timeZone": "Europe/London", "isEnabled": True}
+    schedule = await api.create(TRUE, **(body | fields))
+    return schedule, api.temporal.get_schedule_handle(trigger_id(uuid.UUID(schedule["id"])))
+
+
+async def edit_spec(handle: ScheduleHandle) -> None:
+    def change(found: ScheduleUpdateInput) -> ScheduleUpdate:
+        schedule = found.description.schedule
+        schedule.spec = ScheduleSpec(cron_expressions=["0 0 1 1 *"])
+        return ScheduleUpdate(schedule)
+
+    await handle.update(change)
+
+
+@pytest.mark.parametrize(
+    "harm",
+    [ScheduleHandle.delete, ScheduleHandle.pause, edit_spec],
+    ids=["deleted", "paused", "edited"],
+)
+async def test_what_was_changed_by_hand_is_repaired(
+    api: Rota,
+    upkeep: Upkeep,
+    harm: Callable[[ScheduleHandle], Awaitable[None]],
+) -> None:
+    schedule, handle = await cron_schedule(api)
+    due = (await handle.describe()).info.next_action_times
+    assert (await keep_triggers(upkeep)).repaired == 0
+    await harm(handle)
+
+    kept = await keep_triggers(upkeep)
+
+    assert (kept.checked, kept.repaired) == (1, 1)
+    description = await handle.describe()
+    assert not description.schedule.state.paused
+    assert description.info.next_action_times == due
+    assert (await keep_triggers(upkeep)).repaired == 0
+    assert schedule["nextRunTime"] is not None
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"cronExpression": "*/7 8-17 * * MON-FRI", "timeZone": "America/New_York"},
+        {"cronExpression": "0 0 L * * | 15 6 1,15 * 1", "timeZone": "Asia/Kathmandu"},
+        {"patternType": "Interval", "cronExpression": None, "daysOfWeek": "0,6", "intervalValue": 7}
+        | {"intervalUnit": "Minutes", "intervalWindowStart": "22:30", "intervalWindowEnd": "02:10"},
+        {"jitterSeconds": 30, "startAt": "2031-01-01T00:00:00Z", "endAt": "2032-01-01T00:00:00+01:00"},
+        {"isEnabled": False, "catchUpWindowSeconds": 10, "overlapPolicy": "AllowAll"},
+    ],
+)
+async def test_what_has_not_drifted_is_left_alone(api: Rota, upkeep: Upkeep, fields: dict[str, Any]) -> None:
+    await cron_schedule(api, **fields)
+
+    kept = await keep_triggers(upkeep)
+
+    assert (kept.checked, kept.repaired, kept.removed) == (1, 0, 0)
+
+
+async def test_a_temporal_schedule_that_the_catalogue_does_not_know_is_removed(
+    api: Rota, upkeep: Upkeep, catalogue: Catalogue
+) -> None:
+    known, _ = await cron_schedule(api)
+    schedule, handle = await cron_schedule(api)
+    async with catalogue.write() as session:
+        await session.delete(await session.get_one(Schedule, uuid.UUID(schedule["id"])))
+
+    async def removed() -> bool:
+        # The server's listing follows a moment later.
+        return (await keep_triggers(upkeep)).removed == 1
+
+    assert await eventually(removed)
+    with pytest.raises(Exception, match="not found"):
+        await handle.describe()
+    assert (await api.http.get(f"/api/v1/schedules/{known['id']}")).status_code == 200
+    assert (await keep_triggers(upkeep)).removed == 0
+
+
+async def test_schedules_of_another_installation_are_left_alone(api: Rota, upkeep: Upkeep, client: Client) -> None:
+    _, handle = await cron_schedule(api)
+    stranger = Upkeep(upkeep._catalogue, client, "another-queue")
+
+    async def listed() -> bool:
+        return any([found.id == handle.id async for found in await client.list_schedules()])
+
+    await eventually(listed)
+    await ActivityEnvironment().run(stranger.keep_executions)
+
+    assert (await keep_triggers(upkeep)).removed == 0
+    assert await handle.describe()
+
+
+async def test_a_terminated_execution_is_closed_as_cancelled(rota: Rota, upkeep: Upkeep) -> None:
+    sleeper = rota.script("sleeper.sh", "#!/bin/sh\nsleep 60\n")
+    schedule = await rota.create({"stepType": "Executable", "executablePath": sleeper}, TRUE | {"stepIndex": 1})
+    execution_id = await rota.run(schedule)
+    await rota.until(execution_id, lambda execution: execution["steps"][0]["status"] == "Processing")
+    assert (await keep_executions(upkeep)).closed == 0
+    [workflow] = await eventually(lambda: workflows_of(rota, execution_id))
+    await rota.temporal.get_workflow_handle(workflow).terminate(reason="enough of it")
+
+    kept = await keep_executions(upkeep)
+
+    assert (kept.checked, kept.closed) == (1, 1)
+    execution = await rota.execution(execution_id)
+    assert execution["status"] == "Cancelled"
+    assert "terminated" in execution["errorMessage"]
+    assert "enough of it" in execution["errorMessage"]
+    assert {step["status"] for step in execution["steps"]} == {"Cancelled"}
+    assert (await rota.ended(await rota.run(await rota.create(TRUE))))["status"] == "Complete"
+
+
+async def workflows_of(rota: Rota, execution_id: str) -> list[str]:
+    query = f"RotaExecutionId = '{execution_id}'"
+    return [found.id async for found in rota.temporal.list_workflows(query)]
+
+
+async def test_an_execution_that_was_never_started_is_closed_as_failed(
+    api: Rota, upkeep: Upkeep, catalogue: Catalogue
+) -> None:
+    execution_id = await api.run(await api.create(TRUE))
+    async with catalogue.write() as session:
+        execution = await session.get_one(Execution, uuid.UUID(execution_id))
+        execution.workflow_id = f"never/{execution_id}"
+        session.add(execution)
+
+    await keep_executions(upkeep)
+
+    closed = await api.execution(execution_id)
+    assert closed["status"] == "Failed"
+    assert "never started" in closed["errorMessage"]
+
+
+async def test_the_upkeep_runs_on_a_schedule_of_its_own(rota: Rota, catalogue: Catalogue, task_queue: str) -> None:
+    schedule, handle = await cron_schedule(rota)
+    await remove_trigger(rota.temporal, uuid.UUID(schedule["id"]))
+
+    await ensure_upkeep(rota.temporal, task_queue, timedelta(hours=1))
+    await ensure_upkeep(rota.temporal, task_queue, timedelta(hours=1))
+
+    async def is_back() -> bool:
+        return any([found.id == handle.id async for found in await rota.temporal.list_schedules()])
+
+    assert await eventually(is_back)
+    async with catalogue.read() as session:
+        assert await get_schedule(session, uuid.UUID(schedule["id"])) is not None
