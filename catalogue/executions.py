@@ -8,7 +8,7 @@ from typing import Any, Final
 from uuid import UUID, uuid4
 
 from sqlalchemy import Column, ColumnElement, ForeignKey, Index, Text, Uuid, case, insert
-from sqlmodel import Field, SQLModel, col, func, select, update
+from sqlmodel import Field, SQLModel, col, delete, func, select, update
 from sqlmodel.ext.asyncio.session import AsyncSession
 
 from catalogue.columns import UtcDateTime, enum_column, json_column, utc_now
@@ -184,11 +184,15 @@ async def open_execution(
     return execution
 
 
-async def forget_execution(session: AsyncSession, execution_id: UUID) -> None:
-    """Takes back a record whose workflow could not be started: a refused run leaves no execution."""
+async def withdraw_execution(session: AsyncSession, execution_id: UUID) -> bool:
+    """Takes back a record whose workflow could not be started; False where a worker has begun it after all."""
     execution = await session.get_one(Execution, execution_id)
-    await session.delete(execution)
-    await session.flush()
+    queued = delete(Execution).where(
+        col(Execution.id) == execution_id,
+        col(Execution.status) == ExecutionStatus.QUEUED,
+    )
+    if (await session.exec(queued)).rowcount != 1:
+        return False
     schedule = await session.get(Schedule, execution.schedule_id)
     if schedule is not None and schedule.last_execution_id == execution_id:
         before = (
@@ -201,6 +205,7 @@ async def forget_execution(session: AsyncSession, execution_id: UUID) -> None:
         schedule.last_run_time = latest.queued_at if latest else None
         schedule.last_execution_id = latest.id if latest else None
         session.add(schedule)
+    return True
 
 
 async def get_execution(session: AsyncSession, execution_id: UUID) -> Execution | None:

@@ -174,7 +174,9 @@ class Carried(BaseModel):
     had_failures: bool = False
     """Whether a step that may fail has failed."""
     stopping: list[StoppingFailure] = Field(default_factory=list)
-    """The failures of the current group that stop the execution."""
+    """The first of the current group's failures that stop the execution."""
+    stopping_count: int = 0
+    """How many there are."""
 
 
 class ExecutionRequest(BaseModel):

@@ -1,10 +1,26 @@
 """Ids that Temporal knows things by: readable first, unique by the id that they end with."""
 
+import json
 import re
+from typing import Final
 from uuid import UUID, uuid5
 
 _NAMESPACE = UUID("6f0f5f3e-98a5-5d0a-8a3a-0f6a3c1f7f10")
 _SLUG_LENGTH = 48
+
+
+SUMMARY_BYTES: Final = 300
+"""Length of a summary in the Web UI, as JSON. Temporal refuses more than 400 bytes, and the workflow task with it."""
+
+SEARCH_ATTRIBUTE_BYTES: Final = 2000
+"""Length of a search attribute, as JSON. Temporal refuses more than 2,048 bytes."""
+
+
+def shortened(text: str, size: int) -> str:
+    """Returns a text cut so that its JSON, in which an emoji may take twelve bytes, has at most so many bytes."""
+    while len(json.dumps(text)) > size:
+        text = text[: len(text) * size // len(json.dumps(text))].rstrip()
+    return text
 
 
 def _slug(name: str) -> str:

@@ -25,7 +25,15 @@ from temporalio.service import RPCError, RPCStatusCode
 
 from contracts.calendars import CalendarSet
 from contracts.execution import ExecutionRequest, TriggerType
-from contracts.ids import cron_workflow_id, schedule_of_trigger, trigger_id, upkeep_id
+from contracts.ids import (
+    SEARCH_ATTRIBUTE_BYTES,
+    SUMMARY_BYTES,
+    cron_workflow_id,
+    schedule_of_trigger,
+    shortened,
+    trigger_id,
+    upkeep_id,
+)
 from contracts.names import (
     SCHEDULE_EXECUTION,
     SEARCH_EXECUTION_ID,
@@ -70,7 +78,10 @@ def search_attributes(
     """Returns the search attributes with which an execution's workflow starts."""
     pairs = [
         SearchAttributePair(SearchAttributeKey.for_keyword(SEARCH_SCHEDULE_ID), str(schedule_id)),
-        SearchAttributePair(SearchAttributeKey.for_keyword(SEARCH_SCHEDULE_NAME), schedule_name),
+        SearchAttributePair(
+            SearchAttributeKey.for_keyword(SEARCH_SCHEDULE_NAME),
+            shortened(schedule_name, SEARCH_ATTRIBUTE_BYTES),
+        ),
         SearchAttributePair(SearchAttributeKey.for_keyword(SEARCH_TRIGGER), str(trigger)),
     ]
     if execution_id is not None:
@@ -88,7 +99,7 @@ def _schedule(trigger: Trigger, task_queue: str) -> Schedule:
         ),
         id=cron_workflow_id(trigger.schedule_name, trigger.schedule_id),
         task_queue=task_queue,
-        static_summary=trigger.schedule_name,
+        static_summary=shortened(trigger.schedule_name, SUMMARY_BYTES),
         typed_search_attributes=search_attributes(
             schedule_id=trigger.schedule_id,
             schedule_name=trigger.schedule_name,

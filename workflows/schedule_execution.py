@@ -19,7 +19,7 @@ from temporalio.exceptions import (
 )
 
 with workflow.unsafe.imports_passed_through():
-    from pydantic import BaseModel
+    from pydantic import BaseModel, ValidationError
 
     from contracts.execution import (
         Carried,
@@ -40,7 +40,7 @@ with workflow.unsafe.imports_passed_through():
         StepStatus,
         StoppingFailure,
     )
-    from contracts.ids import fired_execution_id
+    from contracts.ids import SUMMARY_BYTES, fired_execution_id, shortened
     from contracts.names import (
         CLOSE_EXECUTION,
         EXECUTION_FAILED,
@@ -77,6 +77,10 @@ worker that does heartbeat and does nothing else."""
 _TURN_CHECK: Final = timedelta(seconds=30)
 """A fire that was held back looks for itself as often as this, should nobody tell it."""
 
+_NAMED_FAILURES: Final = 10
+_REASON_LENGTH: Final = 500
+"""An execution's message names some failures in short; each step's record says the whole."""
+
 _DETAILS_ROWS: Final = 12
 
 Answer = TypeVar("Answer")
@@ -100,6 +104,7 @@ class ScheduleExecution:
         self._group = carried.group if carried else 0
         self._had_failures = carried.had_failures if carried else False
         self._stopping: list[StoppingFailure] = list(carried.stopping) if carried else []
+        self._stopping_count = max(carried.stopping_count, len(self._stopping)) if carried else 0
         self._running: dict[asyncio.Task[StepOutcome], StepSpec] = {}
         self._unrecorded: list[FinishedStep] = []
         self._shown: deque[tuple[str, StepStatus, str | None]] = deque(maxlen=_DETAILS_ROWS)
@@ -179,6 +184,8 @@ class ScheduleExecution:
 
     async def _run_group(self) -> None:
         """Runs the steps of the group that comes next, as many at a time as may be in flight."""
+        if not self._ahead:
+            raise ApplicationError("The record of this execution is gone.", type=EXECUTION_FAILED, non_retryable=True)
         self._group = self._ahead[0].group
         while True:
             full = workflow.info().is_continue_as_new_suggested()
@@ -253,12 +260,13 @@ class ScheduleExecution:
                 cancellation_type=workflow.ActivityCancellationType.WAIT_CANCELLATION_COMPLETED,
                 # The API finds a running step by its activity's id.
                 activity_id=str(step.step_id),
-                summary=step.name,
+                summary=shortened(step.name, SUMMARY_BYTES),
                 event_groups=[workflow.create_event_group(f"group-{step.group}", label=f"Step group {step.group + 1}")],
             )
         except ActivityError as error:
             outcome = _failed_outcome(step, error)
-        outcome.started_at = outcome.started_at or started
+        if outcome.attempts:
+            outcome.started_at = outcome.started_at or started
         outcome.completed_at = outcome.completed_at or workflow.now()
         return outcome
 
@@ -266,14 +274,17 @@ class ScheduleExecution:
         """Takes up the steps that ended."""
         for task in [task for task in self._running if task.done()]:
             step = self._running.pop(task)
-            outcome = _never_started() if task.cancelled() else task.result()
+            outcome = _never_started(step) if task.cancelled() else task.result()
             self._unrecorded.append(FinishedStep(step_id=step.step_id, outcome=outcome))
             self._shown.append((step.name, outcome.status, outcome.message))
             if outcome.status.is_failure:
                 if step.continue_on_failure:
                     self._had_failures = True
                 else:
-                    self._stopping.append(StoppingFailure(step_name=step.name, message=outcome.message))
+                    self._stopping_count += 1
+                    if len(self._stopping) < _NAMED_FAILURES:
+                        message = outcome.message[:_REASON_LENGTH] if outcome.message else None
+                        self._stopping.append(StoppingFailure(step_name=step.name, message=message))
 
     async def _cancel_running(self) -> None:
         """Cancels what runs and waits until it is really gone."""
@@ -296,6 +307,7 @@ class ScheduleExecution:
                         total_groups=self._total_groups,
                         had_failures=self._had_failures,
                         stopping=self._stopping,
+                        stopping_count=self._stopping_count,
                     ),
                 },
             ),
@@ -304,6 +316,8 @@ class ScheduleExecution:
     async def _conclude(self) -> ExecutionResult:
         if self._stopping:
             names = ", ".join(failure.step_name for failure in self._stopping)
+            if self._stopping_count > len(self._stopping):
+                names += f" and {self._stopping_count - len(self._stopping)} more"
             reasons = "; ".join(
                 f"{failure.step_name}: {failure.message}" for failure in self._stopping if failure.message
             )
@@ -373,16 +387,18 @@ def _cell(text: str | None) -> str:
     return (text or "").replace("|", "\\|").replace("\n", " ")[:200]
 
 
-def _never_started() -> StepOutcome:
-    return StepOutcome(status=StepStatus.CANCELLED, message="Cancelled before a worker took it.", attempts=0)
+def _never_started(step: StepSpec) -> StepOutcome:
+    """Returns the outcome of a step that was cancelled while no worker had it: Temporal does not say how often one had."""
+    waited = "" if step.max_attempts == 1 else ", or while it waited for its next attempt"
+    return StepOutcome(status=StepStatus.CANCELLED, message=f"Cancelled before a worker took it{waited}.", attempts=0)
 
 
 def _failed_outcome(step: StepSpec, error: ActivityError) -> StepOutcome:
     """Returns the outcome of a step whose activity did not succeed."""
     cause = error.cause
     if isinstance(cause, ApplicationError):
-        if cause.details:
-            return StepOutcome.model_validate(cause.details[0])
+        if outcome := _decoded(StepOutcome, cause.details):
+            return outcome
         return StepOutcome(status=StepStatus.FAILED, message=cause.message)
     if isinstance(cause, TimeoutError):
         return StepOutcome(
@@ -392,8 +408,19 @@ def _failed_outcome(step: StepSpec, error: ActivityError) -> StepOutcome:
             host=_last_host(cause),
         )
     if is_cancelled_exception(error):
-        return _never_started()
+        return _never_started(step)
     return StepOutcome(status=StepStatus.FAILED, message=_message(cause) or error.message)
+
+
+Detail = TypeVar("Detail", StepOutcome, StepHeartbeat)
+
+
+def _decoded(model: type[Detail], details: Sequence[object]) -> Detail | None:
+    """Returns the detail that a failure carries; None where there is none, or one of another program's."""
+    try:
+        return model.model_validate(details[0]) if details else None
+    except ValidationError:
+        return None
 
 
 def _message(error: BaseException | None) -> str | None:
@@ -401,9 +428,7 @@ def _message(error: BaseException | None) -> str | None:
 
 
 def _last_heartbeat(cause: TimeoutError) -> StepHeartbeat | None:
-    if not cause.last_heartbeat_details:
-        return None
-    return StepHeartbeat.model_validate(cause.last_heartbeat_details[0])
+    return _decoded(StepHeartbeat, cause.last_heartbeat_details)
 
 
 def _last_host(cause: TimeoutError) -> str | None:

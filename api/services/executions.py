@@ -27,15 +27,15 @@ from catalogue.executions import (
     InitiatorType,
     StepRecord,
     close_execution,
-    forget_execution,
     get_execution,
     get_step_records,
     list_active_executions,
     list_executions,
     open_execution,
+    withdraw_execution,
 )
 from contracts.execution import ExecutionRequest, ExecutionStatus, StepProgress, StepStatus, TriggerType
-from contracts.ids import manual_workflow_id
+from contracts.ids import SUMMARY_BYTES, manual_workflow_id, shortened
 from contracts.names import SCHEDULE_EXECUTION
 from runtime.temporal import is_temporal_away
 from runtime.triggers import CALL_TIMEOUT, search_attributes
@@ -75,7 +75,7 @@ async def run_schedule(context: Context, schedule_id: UUID, caller: ApiKey) -> R
             ),
             id=execution.workflow_id,
             task_queue=context.task_queue,
-            static_summary=schedule.name,
+            static_summary=shortened(schedule.name, SUMMARY_BYTES),
             search_attributes=search_attributes(
                 schedule_id=schedule_id,
                 schedule_name=schedule.name,
@@ -85,13 +85,14 @@ async def run_schedule(context: Context, schedule_id: UUID, caller: ApiKey) -> R
             rpc_timeout=CALL_TIMEOUT,
         )
     except (RPCError, RuntimeError) as error:
-        if not is_temporal_away(error):
-            raise
-        # Should the server have started it all the same, the workflow finds no record and ends.
-        async with context.catalogue.write() as session:
-            await forget_execution(session, execution_id)
         _logger.warning("schedule %s could not be started: %s", schedule_id, error)
-        raise ServiceUnavailable("Temporal cannot be reached; the schedule was not started.") from None
+        # The answer alone may have been lost: what a worker has begun by now is a run like any other. Should one begin
+        # later, it finds the record withdrawn and runs nothing.
+        async with context.catalogue.write() as session:
+            withdrawn = await withdraw_execution(session, execution_id)
+        if withdrawn:
+            why = "cannot be reached" if is_temporal_away(error) else f"refuses the start ({error})"
+            raise ServiceUnavailable(f"Temporal {why}; the schedule was not started.") from None
     return RunStarted(execution_id=execution_id, message=f"Schedule '{schedule.name}' started successfully")
 
 
