@@ -94,7 +94,6 @@ async def run_worker(settings: Settings) -> None:
         catalogue = Catalogue(settings.catalogue_url)
         stack.push_async_callback(catalogue.close)
         client = await connect_when_up()
-        await register_search_attributes(client)
         worker = build_worker(client, catalogue, settings)
         _logger.info("worker %s on task queue %r: %s", client.identity, settings.task_queue, ", ".join(step_types()))
         async with worker:

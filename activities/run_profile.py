@@ -6,8 +6,8 @@ from typing import Any
 from pydantic import Field
 
 from activities.support.registry import all_connectors
+from activities.support.settings import opened_settings
 from activities.support.step_type import Lookup, StepConfig, StepFailure, StepRun, StepType
-from runtime.secrets import open_fields
 
 
 class RunProfileConfig(StepConfig):
@@ -59,10 +59,6 @@ class RunProfile(StepType[RunProfileConfig]):
         connector = all_connectors().get(system["connector_name"])
         if connector is None:
             raise StepFailure(f"This worker has no connector {system['connector_name']!r}.", retryable=False)
-        settings = connector.settings_model.model_validate(
-            open_fields(connector.settings_model, system["settings"], step.box),
-        )
-        run_settings = connector.run_profile_model.model_validate(
-            open_fields(connector.run_profile_model, profile["settings"], step.box),
-        )
+        settings = opened_settings(connector.settings_model, system["settings"], step.box)
+        run_settings = opened_settings(connector.run_profile_model, profile["settings"], step.box)
         await connector.run(step, settings, run_settings)

@@ -1,5 +1,6 @@
 """The FastAPI application."""
 
+import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, MutableMapping
 from contextlib import asynccontextmanager
 from importlib.metadata import version
@@ -15,7 +16,7 @@ from api.errors import ErrorResponse, install_error_handlers
 from api.routes import connected_systems, executions, health, schedules
 from catalogue.engine import Catalogue
 from runtime.settings import Settings, load_settings
-from runtime.temporal import connect
+from runtime.temporal import connect, connect_when_up
 from runtime.zones import use_packaged_zones
 
 Scope = MutableMapping[str, Any]
@@ -68,7 +69,11 @@ def create_app(settings: Settings, *, temporal: Client | None = None) -> FastAPI
             task_queue=settings.task_queue,
             box=settings.secret_box,
         )
+        # A run needs the search attributes, and no worker may have been there yet.
+        registering = asyncio.create_task(connect_when_up()) if temporal is None else None
         yield
+        if registering is not None:
+            registering.cancel()
         await catalogue.close()
 
     app = FastAPI(

@@ -18,6 +18,7 @@ from contracts.execution import (
     ACTIVE_STATUSES,
     ExecutionStatus,
     FinishedStep,
+    OpenRequest,
     StepProgress,
     StepSpec,
     StepStatus,
@@ -182,6 +183,22 @@ async def open_execution(
     for start in range(0, len(rows), _INSERT_CHUNK):
         await session.exec(insert(StepRecord).values(rows[start : start + _INSERT_CHUNK]))
     return execution
+
+
+def unopened_execution(request: OpenRequest, schedule_name: str, initiator: Initiator) -> Execution:
+    """Returns the record of a fire whose snapshot could not be taken: an execution without steps."""
+    return Execution(
+        id=request.execution_id,
+        schedule_id=request.schedule_id,
+        schedule_name=schedule_name,
+        trigger_type=request.trigger,
+        total_groups=0,
+        total_steps=0,
+        initiated_by_type=initiator.type,
+        initiated_by_id=initiator.id,
+        initiated_by_name=initiator.name,
+        workflow_id=request.workflow_id,
+    )
 
 
 async def withdraw_execution(session: AsyncSession, execution_id: UUID) -> bool:

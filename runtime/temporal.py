@@ -69,14 +69,21 @@ async def connect_to(address: str) -> Client:
 async def register_search_attributes(client: Client) -> None:
     """Makes Rota's search attributes known to the namespace; those it has are left alone.
 
-    Temporal Cloud refuses the call for ordinary keys: there an administrator adds them once (docs/deployment.md).
+    A server may refuse that to an ordinary key, as Temporal Cloud does: then an administrator adds them once, and until
+    then nothing starts. The log says which they are.
     """
-    listed = await client.operator_service.list_search_attributes(
-        ListSearchAttributesRequest(namespace=client.namespace),
-    )
-    missing = [name for name in SEARCH_ATTRIBUTES if name not in listed.custom_attributes]
-    if missing:
-        await add_search_attributes(client, missing)
+    try:
+        listed = await client.operator_service.list_search_attributes(
+            ListSearchAttributesRequest(namespace=client.namespace),
+        )
+        missing = [name for name in SEARCH_ATTRIBUTES if name not in listed.custom_attributes]
+        if missing:
+            await add_search_attributes(client, missing)
+    except RPCError as error:
+        if error.status not in {RPCStatusCode.PERMISSION_DENIED, RPCStatusCode.UNIMPLEMENTED}:
+            raise
+        wanted = ", ".join(f"{name} ({kind})" for name, kind in SEARCH_ATTRIBUTES.items())
+        _logger.warning("search attributes may not be registered here; the namespace needs %s", wanted)
 
 
 async def add_search_attributes(client: Client, names: Iterable[str]) -> None:
@@ -93,12 +100,15 @@ async def add_search_attributes(client: Client, names: Iterable[str]) -> None:
 
 
 async def connect_when_up() -> Client:
-    """Returns a client as soon as the server answers; until then it says in the log what it waits for."""
+    """Returns a client as soon as the server answers and knows Rota's search attributes; until then the log says why."""
     delay = 0.2
     while True:
         try:
-            return await connect()
-        except RuntimeError as error:
-            _logger.warning("Temporal cannot be reached yet: %s", str(error).splitlines()[0])
+            client = await connect()
+            await register_search_attributes(client)
+        except (RPCError, RuntimeError) as error:
+            _logger.warning("Temporal cannot be used yet: %s", str(error).splitlines()[0])
+        else:
+            return client
         await asyncio.sleep(delay)
         delay = min(delay * 2, _LONGEST_WAIT_SECONDS)

@@ -5,8 +5,11 @@ from collections.abc import Callable
 from datetime import datetime, timedelta
 from typing import Any, Final
 
+from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
+from sqlalchemy.exc import TimeoutError as SQLAlchemyTimeoutError
 from sqlmodel.ext.asyncio.session import AsyncSession
 from temporalio import activity
+from temporalio.exceptions import ApplicationError
 
 from activities.support.snapshot import prepare_steps
 from catalogue.columns import utc_now
@@ -26,12 +29,14 @@ from catalogue.executions import (
     is_held_back,
     open_execution,
     read_plan,
+    unopened_execution,
 )
 from catalogue.schedules import Schedule, get_schedule
 from catalogue.triggers import next_run_time, timetable_of
 from contracts.execution import (
     Closed,
     CloseRequest,
+    ExecutionStatus,
     Opened,
     OpenRequest,
     OverlapPolicy,
@@ -39,7 +44,7 @@ from contracts.execution import (
     ProgressRequest,
     TriggerType,
 )
-from contracts.names import CLOSE_EXECUTION, OPEN_EXECUTION, RECORD_PROGRESS
+from contracts.names import CLOSE_EXECUTION, EXECUTION_FAILED, OPEN_EXECUTION, RECORD_PROGRESS
 
 _logger = logging.getLogger(__name__)
 
@@ -60,7 +65,37 @@ class Recorder:
 
     @activity.defn(name=OPEN_EXECUTION)
     async def open(self, request: OpenRequest) -> Opened:
-        """Opens the record, or says why the execution does not run; answers with the first slice of the plan."""
+        """Opens the record, or says why the execution does not run; answers with the first slice of the plan.
+
+        Raises:
+            ApplicationError: It cannot be opened, however often it is tried; the record says so too.
+        """
+        try:
+            return await self._open(request)
+        except DBAPIError as error:
+            if isinstance(error, OperationalError | InterfaceError) or error.connection_invalidated:
+                raise
+            reason = type(error.orig).__name__
+        except SQLAlchemyTimeoutError:
+            raise
+        except Exception as error:
+            _logger.exception("execution %s of schedule %s cannot be opened", request.execution_id, request.schedule_id)
+            reason = type(error).__name__
+        message = f"The execution could not be opened ({reason}); see the worker's log."
+        async with self._catalogue.write() as session:
+            await self._record_unopened(session, request, message)
+        raise ApplicationError(message, type=EXECUTION_FAILED, non_retryable=True)
+
+    async def _record_unopened(self, session: AsyncSession, request: OpenRequest, message: str) -> None:
+        """Leaves a record of an execution that cannot be opened: nobody would hear of it otherwise."""
+        if await get_execution(session, request.execution_id) is None:
+            schedule = await get_schedule(session, request.schedule_id)
+            name = schedule.name if schedule else str(request.schedule_id)
+            session.add(unopened_execution(request, name, SCHEDULER))
+            await session.flush()
+        await close_execution(session, request.execution_id, ExecutionStatus.FAILED, message)
+
+    async def _open(self, request: OpenRequest) -> Opened:
         async with self._catalogue.write() as session:
             execution = await get_execution(session, request.execution_id)
             if execution is None:
@@ -82,7 +117,9 @@ class Recorder:
     async def _open_fired(self, session: AsyncSession, request: OpenRequest) -> Opened | Execution:
         """Opens the record of a cron fire, whose workflow is the first to know of it."""
         schedule = await get_schedule(session, request.schedule_id, lock=True)
-        if schedule is None or request.trigger is TriggerType.MANUAL:
+        if request.trigger is TriggerType.MANUAL:
+            return Opened(decision="ended", message="The run was withdrawn: its caller was told that it did not start.")
+        if schedule is None:
             return Opened(decision="ended", message="The schedule was deleted.")
         if schedule.trigger_type is not TriggerType.CRON or not schedule.is_enabled:
             return Opened(decision="ended", message="The schedule is disabled.")

@@ -8,19 +8,21 @@ from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
 from typing import Any, Final
 
-from pydantic import ValidationError
 from temporalio import activity
 from temporalio.exceptions import ApplicationError, ApplicationErrorCategory
 
 from activities.support.output import OutputTail
-from activities.support.step_type import StepConfig, StepFailure, StepRun, StepType
+from activities.support.settings import opened_settings
+from activities.support.step_type import StepFailure, StepRun, StepType
 from activities.support.worker_context import WorkerContext
 from contracts.execution import StepHeartbeat, StepInput, StepOutcome, StepProgress, StepStatus
 from contracts.names import STEP_CANCELLED, STEP_FAILED, STEP_TIMED_OUT
-from runtime.secrets import SecretBox, SecretKeyError, open_fields
+from runtime.secrets import SecretBox, SecretKeyError
 
 HEARTBEAT_SECONDS: Final = 1.0
 """A cancel reaches an activity with the answer to a heartbeat."""
+
+_MESSAGE_LENGTH: Final = 1000
 
 _logger = logging.getLogger(__name__)
 
@@ -61,14 +63,6 @@ class _Attempt:
             # Ends the step by cancelling it: a timeout and a cancel take the same way out.
             async with asyncio.timeout(limit) as deadline:
                 await self._work()
-        except TimeoutError:
-            if not deadline.expired():
-                raise
-            raise self._error(STEP_TIMED_OUT, StepStatus.FAILED, f"Timed out after {limit} s.") from None
-        except SecretKeyError as failure:
-            raise self._error(STEP_FAILED, StepStatus.FAILED, str(failure), final=True) from None
-        except StepFailure as failure:
-            raise self._error(STEP_FAILED, StepStatus.FAILED, str(failure), final=not failure.retryable) from None
         except asyncio.CancelledError:
             details = activity.cancellation_details()
             if details is not None and details.worker_shutdown:
@@ -77,10 +71,17 @@ class _Attempt:
             if details is not None and details.cancel_requested:
                 raise self._error(STEP_CANCELLED, StepStatus.CANCELLED, "Cancelled.", final=True) from None
             raise
-        except Exception as defect:
+        except Exception as failure:
+            if deadline.expired():
+                raise self._error(STEP_TIMED_OUT, StepStatus.FAILED, f"Timed out after {limit} s.") from None
+            if isinstance(failure, StepFailure | SecretKeyError):
+                final = not (isinstance(failure, StepFailure) and failure.retryable)
+                raise self._error(STEP_FAILED, StepStatus.FAILED, str(failure), final=final) from None
             # A defect of the step type. Its text may hold anything, secrets too: it stays in this worker's log.
             _logger.exception("step type %s failed unexpectedly", self._step_type.name)
-            message = f"{self._step_type.name} failed unexpectedly ({type(defect).__name__}); see the log of {_WORKER}."
+            message = (
+                f"{self._step_type.name} failed unexpectedly ({type(failure).__name__}); see the log of {_WORKER}."
+            )
             raise self._error(STEP_FAILED, StepStatus.FAILED, message) from None
         finally:
             heartbeats.cancel()
@@ -89,7 +90,8 @@ class _Attempt:
 
     async def _work(self) -> None:
         run = self._run = StepRun(
-            config=self._config(),
+            # Checked again, as a plan may be older than the worker.
+            config=opened_settings(self._step_type.config_model, self._step.config, self._box),
             output=self._output,
             worker=self._worker,
             resolved=self._step.resolved,
@@ -99,15 +101,6 @@ class _Attempt:
             on_change=self._beat,
         )
         await self._step_type.run(run)
-
-    def _config(self) -> StepConfig:
-        """Returns the step's fields, secrets in clear; checked again, as a plan may be older than the worker."""
-        model = self._step_type.config_model
-        try:
-            return model.model_validate(open_fields(model, self._step.config, self._box))
-        except ValidationError as error:
-            problems = "; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors())
-            raise StepFailure(f"the step's fields are not valid: {problems}", retryable=False) from None
 
     async def _heartbeat(self) -> None:
         while True:
@@ -143,9 +136,15 @@ class _Attempt:
         )
 
     def _error(self, kind: str, status: StepStatus, message: str, *, final: bool = False) -> ApplicationError:
+        message = message[:_MESSAGE_LENGTH]
+        outcome = self._outcome(status, message)
+        policy = activity.info().retry_policy
+        if not final and policy is not None and activity.info().attempt < policy.maximum_attempts:
+            # Temporal keeps no failure of more than some kilobytes until the next attempt: the message would be lost.
+            outcome.output_tail = ""
         return ApplicationError(
             message,
-            self._outcome(status, message),
+            outcome,
             type=kind,
             non_retryable=final,
             # A step that fails is no defect of the worker: its log needs no trace of it.

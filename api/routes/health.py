@@ -1,6 +1,6 @@
 """`/api/v1/health`: open to everyone, and `/api/v1/userinfo`."""
 
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 from importlib.metadata import version
 from typing import Final
 
@@ -19,6 +19,9 @@ from catalogue.columns import utc_now
 from runtime.triggers import CALL_TIMEOUT
 
 PRODUCT: Final = "Rota"
+
+_POLL_TIMEOUT: Final = timedelta(seconds=75)
+"""A worker asks for work at least once a minute; the server remembers one that is gone for some minutes more."""
 
 router = APIRouter(prefix="/api/v1", tags=["Health"])
 
@@ -94,7 +97,8 @@ async def _count_workers(context: Context) -> int:
         ),
         timeout=CALL_TIMEOUT,
     )
-    return len({poller.identity for poller in answer.pollers})
+    recent = utc_now() - _POLL_TIMEOUT
+    return len({poller.identity for poller in answer.pollers if poller.last_access_time.ToDatetime(UTC) > recent})
 
 
 @router.get("/health/version")
