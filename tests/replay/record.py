@@ -2,71 +2,136 @@
 
 A history that is committed is never written again: it is what ran in the past, and must go on replaying. After a
 change that adds commands (behind `workflow.patched`), add a scenario or delete nothing and give the new one a new name.
+A scenario whose workflow continues as new has a history for each run: `name`, `name-2`.
 """
 
 import asyncio
 import sys
 import uuid
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
-from temporalio.client import WorkflowFailureError, WorkflowHandle
+from temporalio import activity
+from temporalio.client import Client, WorkflowFailureError, WorkflowHandle, WorkflowHistory
 from temporalio.testing import WorkflowEnvironment
+from temporalio.worker import Worker
 
 from contracts.execution import ExecutionResult
+from contracts.names import KEEP_EXECUTIONS, KEEP_TRIGGERS, PROCEED
+from contracts.upkeep import ExecutionsKept, TriggersKept
 from runtime.embedded import find_temporal
 from runtime.temporal import data_converter, register_search_attributes
 from tests.workflow.doubles import Record, Steps, plan, started, step
+from worker import workflow_runner
 from workflows.schedule_execution import ScheduleExecution
+from workflows.upkeep import Upkeep
 
 HISTORIES: Final = Path(__file__).parent / "histories"
 
+# A history counts as long from here: beyond all scenarios but the one that is to continue as new.
+_LONG_HISTORY_EVENTS: Final = 120
+
 Handle = WorkflowHandle[ScheduleExecution, ExecutionResult]
-Act = Callable[[Handle, Steps], Awaitable[None]]
+Act = Callable[[Handle, Record, Steps], Awaitable[None]]
+Run = Callable[[Client], Awaitable[WorkflowHandle[Any, Any]]]
+"""Runs a scenario to its end."""
 
 
-async def _wait(_: Handle, __: Steps) -> None:
+async def _wait(_: Handle, __: Record, ___: Steps) -> None:
     return
 
 
-async def _cancel(handle: Handle, steps: Steps) -> None:
+async def _cancel(handle: Handle, _: Record, steps: Steps) -> None:
     await steps.hanging.wait()
     await handle.cancel()
 
 
-SCENARIOS: Final[dict[str, tuple[Callable[[], Record], Act]]] = {
-    "success": (lambda: Record(plan(step("a", 0), step("b", 1), step("c", 2))), _wait),
-    "parallel": (
+async def _tell_to_proceed(handle: Handle, record: Record, _: Steps) -> None:
+    await record.asked.wait()
+    record.held_back = False
+    await handle.signal(PROCEED)
+
+
+def _execution(make_record: Callable[[], Record], act: Act = _wait) -> Run:
+    async def run(client: Client) -> Handle:
+        record, steps = make_record(), Steps()
+        async with started(client, f"record-{uuid.uuid4()}", record, steps) as handle:
+            await act(handle, record, steps)
+            try:
+                await handle.result()
+            except WorkflowFailureError:
+                sys.stderr.write("ended without success, as it should: ")
+        return handle
+
+    return run
+
+
+@activity.defn(name=KEEP_EXECUTIONS)
+async def _keep_executions() -> ExecutionsKept:
+    return ExecutionsKept(checked=2, closed=1)
+
+
+@activity.defn(name=KEEP_TRIGGERS)
+async def _keep_triggers() -> TriggersKept:
+    return TriggersKept(checked=3, repaired=1)
+
+
+async def _upkeep(client: Client) -> WorkflowHandle[Any, Any]:
+    task_queue = f"record-{uuid.uuid4()}"
+    async with Worker(
+        client,
+        task_queue=task_queue,
+        workflows=[Upkeep],
+        activities=[_keep_executions, _keep_triggers],
+        workflow_runner=workflow_runner(),
+    ):
+        handle = await client.start_workflow(Upkeep.run, id=task_queue, task_queue=task_queue)
+        await handle.result()
+        return handle
+
+
+SCENARIOS: Final[dict[str, Run]] = {
+    "success": _execution(lambda: Record(plan(step("a", 0), step("b", 1), step("c", 2)))),
+    "parallel": _execution(
         lambda: Record(
             plan(step("a", 0), *(step(f"b{n}", 1, config={"seconds": n / 20}) for n in range(4)), step("c", 2))
         ),
-        _wait,
     ),
-    "failure": (lambda: Record(plan(step("a", 0), step("bad", 1, does="fail"), step("never", 2))), _wait),
-    "continued-after-failure": (
+    "failure": _execution(lambda: Record(plan(step("a", 0), step("bad", 1, does="fail"), step("never", 2)))),
+    "continued-after-failure": _execution(
         lambda: Record(plan(step("bad", 0, does="fail", continue_on_failure=True), step("next", 1))),
-        _wait,
     ),
-    "retried": (lambda: Record(plan(step("flaky", 0, does="flaky", max_attempts=3))), _wait),
-    "cancelled": (lambda: Record(plan(step("a", 0), step("hanging", 1, does="hang"), step("never", 2))), _cancel),
-    "skipped": (lambda: Record(plan(step("a", 0)), decision="skip"), _wait),
-    "sliced-plan": (lambda: Record(plan(*(step(f"s{n}", n // 3) for n in range(12))), slice_size=4), _wait),
+    "retried": _execution(lambda: Record(plan(step("flaky", 0, does="flaky", max_attempts=3)))),
+    "cancelled": _execution(
+        lambda: Record(plan(step("a", 0), step("hanging", 1, does="hang"), step("never", 2))),
+        _cancel,
+    ),
+    "skipped": _execution(lambda: Record(plan(step("a", 0)), decision="skip")),
+    "sliced-plan": _execution(lambda: Record(plan(*(step(f"s{n}", n // 3) for n in range(12))), slice_size=4)),
+    "held-back": _execution(lambda: Record(plan(step("a", 0)), held_back=True), _tell_to_proceed),
+    "continued-as-new": _execution(lambda: Record(plan(*(step(f"s{n}", n) for n in range(24))))),
+    "upkeep": _upkeep,
 }
 
 
-async def _write(environment: WorkflowEnvironment, name: str) -> None:
-    make_record, act = SCENARIOS[name]
-    steps = Steps()
-    async with started(environment.client, f"record-{uuid.uuid4()}", make_record(), steps) as handle:
-        await act(handle, steps)
-        try:
-            await handle.result()
-        except WorkflowFailureError:
-            sys.stderr.write(f"{name}: ended without success, as it should\n")
-        history = await handle.fetch_history()
-    (HISTORIES / f"{name}.json").write_text(history.to_json() + "\n")
-    sys.stderr.write(f"{name}: {len(history.events)} events\n")
+async def _histories(client: Client, handle: WorkflowHandle[Any, Any]) -> AsyncIterator[WorkflowHistory]:
+    """Yields the history of a workflow's first run, and of those in which it continued as new."""
+    run_id = handle.first_execution_run_id
+    while run_id:
+        history = await client.get_workflow_handle(handle.id, run_id=run_id).fetch_history()
+        yield history
+        run_id = history.events[-1].workflow_execution_continued_as_new_event_attributes.new_execution_run_id
+
+
+async def _write(client: Client, name: str) -> None:
+    handle = await SCENARIOS[name](client)
+    number = 0
+    async for history in _histories(client, handle):
+        number += 1
+        path = HISTORIES / (f"{name}.json" if number == 1 else f"{name}-{number}.json")
+        path.write_text(history.to_json() + "\n")
+        sys.stderr.write(f"{path.stem}: {len(history.events)} events\n")
 
 
 async def _main() -> None:
@@ -76,11 +141,15 @@ async def _main() -> None:
         return
     async with await WorkflowEnvironment.start_local(
         dev_server_existing_path=str(find_temporal()),
+        dev_server_extra_args=[
+            "--dynamic-config-value",
+            f"limit.historyCount.suggestContinueAsNew={_LONG_HISTORY_EVENTS}",
+        ],
         data_converter=data_converter,
     ) as environment:
         await register_search_attributes(environment.client)
         for name in missing:
-            await _write(environment, name)
+            await _write(environment.client, name)
 
 
 if __name__ == "__main__":

@@ -15,6 +15,7 @@ from temporalio.exceptions import ApplicationError
 from temporalio.worker import Worker
 
 from contracts.execution import (
+    Closed,
     CloseRequest,
     ExecutionRequest,
     ExecutionResult,
@@ -40,6 +41,8 @@ class Record:
 
     plan: list[StepSpec]
     decision: str = "run"
+    held_back: bool = False
+    waiting_workflow_id: str | None = None
     slice_size: int = 200
     status: ExecutionStatus | None = None
     message: str | None = None
@@ -47,10 +50,14 @@ class Record:
     started: list[uuid.UUID] = field(default_factory=list)
     writes: int = 0
     closed: int = 0
+    asked: asyncio.Event = field(default_factory=asyncio.Event)
 
     @activity.defn(name=OPEN_EXECUTION)
     async def open(self, request: OpenRequest) -> Opened:
         self.writes += 1
+        self.asked.set()
+        if self.held_back:
+            return Opened(decision="wait", message="Waiting until the execution before has ended.")
         return Opened(
             decision=self.decision,
             total_steps=len(self.plan),
@@ -68,10 +75,11 @@ class Record:
         return PlanSlice(plan=self.plan[request.read_from : request.read_from + self.slice_size])
 
     @activity.defn(name=CLOSE_EXECUTION)
-    async def close(self, request: CloseRequest) -> None:
+    async def close(self, request: CloseRequest) -> Closed:
         self.outcomes |= {step.step_id: step.outcome for step in request.finished}
         self.status, self.message = request.status, request.message
         self.closed += 1
+        return Closed(waiting_workflow_id=self.waiting_workflow_id)
 
     def status_of(self, name: str) -> StepStatus | None:
         [step] = [step for step in self.plan if step.name == name]

@@ -3,12 +3,18 @@
 from typing import Any
 
 import pytest
-from temporalio.client import WorkflowFailureError
+from temporalio.api.enums.v1 import EventType
+from temporalio.client import Client, WorkflowFailureError, WorkflowHandle
 from temporalio.exceptions import ApplicationError, CancelledError
 from temporalio.testing import WorkflowEnvironment
 
-from contracts.execution import ExecutionStatus, StepStatus
+from contracts.execution import ExecutionResult, ExecutionStatus, StepStatus
+from contracts.names import PROCEED
 from tests.workflow.doubles import Record, Steps, plan, run, started, step
+from workflows.schedule_execution import ScheduleExecution
+
+SIGNALED = EventType.EVENT_TYPE_WORKFLOW_EXECUTION_SIGNALED
+TIMER_FIRED = EventType.EVENT_TYPE_TIMER_FIRED
 
 
 async def test_groups_run_in_order_and_steps_of_a_group_together(
@@ -116,7 +122,7 @@ async def test_cancel_ends_running_steps_and_closes_the_record(
     assert not steps.active
 
 
-@pytest.mark.parametrize(("decision", "outcome"), [("skip", "Skipped"), ("ended", "Ended")])
+@pytest.mark.parametrize(("decision", "outcome"), [("skip", "Skipped"), ("missed", "Missed"), ("ended", "Ended")])
 async def test_what_may_not_run_runs_nothing(
     time_skipping: WorkflowEnvironment, task_queue: str, decision: str, outcome: str
 ) -> None:
@@ -151,3 +157,102 @@ async def test_a_plan_is_read_in_slices(time_skipping: WorkflowEnvironment, task
     assert sorted(steps.begun) == sorted(names)
     for position in range(0, 30, 3):
         assert set(steps.begun[position : position + 3]) == set(names[position : position + 3])
+
+
+async def events(handle: WorkflowHandle[ScheduleExecution, ExecutionResult]) -> set[EventType.ValueType]:
+    return {event.event_type for event in (await handle.fetch_history()).events}
+
+
+async def test_a_fire_that_was_held_back_goes_on_when_it_is_told(
+    time_skipping: WorkflowEnvironment, task_queue: str
+) -> None:
+    steps = Steps()
+    record = Record(plan(step("a", 0)), held_back=True)
+
+    async with started(time_skipping.client, task_queue, record, steps) as handle:
+        await record.asked.wait()
+        assert not steps.begun
+        record.held_back = False
+        await handle.signal(PROCEED)
+        result = await handle.result()
+
+    assert result.outcome == ExecutionStatus.COMPLETE
+    assert steps.begun == ["a"]
+    assert TIMER_FIRED not in await events(handle)
+
+
+async def test_a_fire_that_is_told_too_early_waits_on(time_skipping: WorkflowEnvironment, task_queue: str) -> None:
+    steps = Steps()
+    record = Record(plan(step("a", 0)), held_back=True)
+
+    async with started(time_skipping.client, task_queue, record, steps) as handle:
+        await record.asked.wait()
+        record.asked.clear()
+        await handle.signal(PROCEED)
+        await record.asked.wait()
+        assert not steps.begun
+        record.held_back = False
+        await handle.signal(PROCEED)
+        result = await handle.result()
+
+    assert result.outcome == ExecutionStatus.COMPLETE
+    assert steps.begun == ["a"]
+
+
+async def test_a_fire_that_was_held_back_looks_again_by_itself(
+    time_skipping: WorkflowEnvironment, task_queue: str
+) -> None:
+    steps = Steps()
+    record = Record(plan(step("a", 0)), held_back=True)
+
+    async with started(time_skipping.client, task_queue, record, steps) as handle:
+        await record.asked.wait()
+        record.held_back = False
+        result = await handle.result()
+
+    assert result.outcome == ExecutionStatus.COMPLETE
+    assert steps.begun == ["a"]
+    assert TIMER_FIRED in await events(handle)
+
+
+async def test_a_fire_that_is_cancelled_while_it_waits_closes_its_record(
+    time_skipping: WorkflowEnvironment, task_queue: str
+) -> None:
+    steps = Steps()
+    record = Record(plan(step("a", 0)), held_back=True)
+
+    async with started(time_skipping.client, task_queue, record, steps) as handle:
+        await record.asked.wait()
+        await handle.cancel()
+        with pytest.raises(WorkflowFailureError) as failure:
+            await handle.result()
+
+    assert isinstance(failure.value.cause, CancelledError)
+    assert record.status == ExecutionStatus.CANCELLED
+    assert record.message == "Cancelled by user"
+    assert record.closed == 1
+    assert not steps.begun
+
+
+async def test_the_end_of_an_execution_wakes_the_fire_that_waited_for_it(client: Client, task_queue: str) -> None:
+    steps = Steps()
+    waiting = Record(plan(step("second", 0)), held_back=True)
+
+    async with started(client, task_queue, waiting, steps) as handle:
+        await waiting.asked.wait()
+        waiting.held_back = False
+        first = Record(plan(step("first", 0)), waiting_workflow_id=handle.id)
+        await run(client, f"{task_queue}-first", first, steps)
+        result = await handle.result()
+
+    assert result.outcome == ExecutionStatus.COMPLETE
+    assert steps.begun == ["first", "second"]
+    assert SIGNALED in await events(handle)
+
+
+async def test_a_waiting_fire_that_is_gone_does_no_harm(time_skipping: WorkflowEnvironment, task_queue: str) -> None:
+    record = Record(plan(step("a", 0)), waiting_workflow_id="gone")
+
+    result = await run(time_skipping.client, task_queue, record, Steps())
+
+    assert result.outcome == ExecutionStatus.COMPLETE
