@@ -1,8 +1,10 @@
 """Secrets at rest: sealed with the secret key, masked on the way out, opened only where they are used."""
 
 import base64
+import contextlib
 import hashlib
 import os
+import tempfile
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,12 +13,19 @@ from typing import Any
 from cryptography.fernet import Fernet, InvalidToken
 from pydantic import BaseModel
 
+from runtime.errors import StartError
+
 _PREFIX = "sealed:v1:"
+MIN_KEY_LENGTH = 16
 MASK = "***"
 
 
 class SecretKeyError(Exception):
     """A secret cannot be opened with the key at hand."""
+
+
+class SecretKeyFileError(StartError):
+    """The file of the secret key cannot be used; the message names it."""
 
 
 def mask_all(_: str) -> str:
@@ -65,16 +74,43 @@ def is_sealed(value: object) -> bool:
 
 
 def load_secret_key(path: Path) -> str:
-    """Returns the key kept in a file, making one (mode 0600) where there is none yet."""
-    path.parent.mkdir(parents=True, exist_ok=True)
+    """Returns the key kept in a file, making one (mode 0600) where there is none yet.
+
+    Raises:
+        SecretKeyFileError: The file cannot be read or made, or what is in it is no key.
+    """
     try:
-        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    except FileExistsError:
-        return path.read_text().strip()
-    with os.fdopen(descriptor, "w") as file:
-        key = Fernet.generate_key().decode()
-        file.write(key + "\n")
+        if not path.exists():
+            _publish(path, Fernet.generate_key().decode())
+        key = path.read_text().strip()
+    except (OSError, UnicodeDecodeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "it is not a text"
+        raise SecretKeyFileError(
+            f"the secret key file {path} cannot be used: {reason}; or set ROTA_SECRET_KEY"
+        ) from None
+    if len(key) < MIN_KEY_LENGTH:
+        raise SecretKeyFileError(
+            f"the secret key file {path} is empty or cut short: put the key back that it held, or remove the file if no "
+            "secret was ever stored",
+        )
     return key
+
+
+def _publish(path: Path, key: str) -> None:
+    """Makes the file with the key whole in it, at one blow; of several processes that try, one succeeds."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    # Only its owner may read a temporary file of this module.
+    descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}-")
+    try:
+        with os.fdopen(descriptor, "w") as file:
+            file.write(key + "\n")
+            file.flush()
+            os.fsync(file.fileno())
+        # Unlike a rename, a link never takes the place of the key that another process has published.
+        with contextlib.suppress(FileExistsError):
+            os.link(temporary, path)
+    finally:
+        Path(temporary).unlink()
 
 
 def secret_fields(model: type[BaseModel]) -> dict[str, Sealed]:

@@ -12,7 +12,7 @@ from pydantic_settings import BaseSettings, NoDecode, PydanticBaseSettingsSource
 
 from contracts.names import DEFAULT_TASK_QUEUE
 from runtime.errors import StartError
-from runtime.secrets import SecretBox, load_secret_key
+from runtime.secrets import MIN_KEY_LENGTH, SecretBox, load_secret_key
 
 _PREFIX: Final = "ROTA_"
 
@@ -70,7 +70,7 @@ class Settings(BaseSettings):
     dir."""
     task_queue: str = Field(default=DEFAULT_TASK_QUEUE, min_length=1, max_length=200)
     """Temporal task queue of workflows and steps."""
-    secret_key: str | None = Field(default=None, min_length=16)
+    secret_key: str | None = Field(default=None, min_length=MIN_KEY_LENGTH)
     """Seals secrets at rest; the same for the API and every worker. Default: made once, in the data dir."""
     script_roots: Annotated[list[Path], NoDecode, BeforeValidator(_paths)] = Field(default_factory=list)
     """Folders, separated as in PATH, under which every file, program and folder must lie that a step names. Without it
@@ -113,8 +113,28 @@ class Settings(BaseSettings):
 
     @cached_property
     def secret_box(self) -> SecretBox:
-        """Seals and opens secrets; makes the key on first use where none is set."""
+        """Seals and opens secrets; makes the key on first use where none is set.
+
+        Raises:
+            runtime.secrets.SecretKeyFileError: The file of the key cannot be used.
+        """
         return SecretBox(self.secret_key or load_secret_key(self.data_dir / "secret-key"))
+
+    def make_data_dir(self) -> None:
+        """Makes the data folder where there is none yet.
+
+        Raises:
+            SettingsError: It cannot be made, or nothing can be written into it.
+        """
+        try:
+            self.data_dir.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            reason = "it is not a folder" if isinstance(error, FileExistsError) else error.strerror
+        else:
+            if os.access(self.data_dir, os.W_OK | os.X_OK):
+                return
+            reason = "nothing can be written into it"
+        raise SettingsError(f"ROTA_DATA_DIR (--data-dir): {self.data_dir} cannot be used: {reason}")
 
     def named_environment(self, environment: Mapping[str, str]) -> dict[str, str]:
         """Returns the variables of this process that steps may see because `ROTA_STEP_ENV` lists them."""
