@@ -36,7 +36,7 @@ _STOCK: Final = {
 }
 
 _READY_SECONDS: Final = 60
-_RUN_SECONDS: Final = 300
+_RUN_SECONDS: Final = 120
 _LOG_LINES: Final = 20
 
 Answer = TypeVar("Answer")
