@@ -2,14 +2,17 @@
 
 from collections.abc import Sequence
 from datetime import datetime
-from typing import Any
+from typing import Any, Final
 
-from sqlalchemy import Column, ForeignKey, Integer, UniqueConstraint
+from sqlalchemy import Column, ColumnElement, ForeignKey, Integer, String, UniqueConstraint, cast
 from sqlmodel import Field, SQLModel, col, func, select
 from sqlmodel.ext.asyncio.session import AsyncSession
 
 from catalogue.columns import UtcDateTime, json_column, utc_now
 from catalogue.schedules import Schedule, ScheduleStep
+
+_MAX_ID: Final = 2**31 - 1
+"""What a column of ids holds on PostgreSQL. A step may name a larger one: nothing has it."""
 
 
 class ConnectedSystem(SQLModel, table=True):
@@ -64,7 +67,7 @@ async def list_run_profiles(session: AsyncSession, system_id: int) -> Sequence[R
 
 async def get_run_profile(session: AsyncSession, system_id: int, profile_id: int) -> RunProfile | None:
     """Returns a run profile, where it is one of that connected system."""
-    profile = await session.get(RunProfile, profile_id)
+    profile = await session.get(RunProfile, profile_id) if profile_id <= _MAX_ID else None
     return profile if profile is not None and profile.connected_system_id == system_id else None
 
 
@@ -77,7 +80,7 @@ class CatalogueLookup:
 
     async def connected_system(self, system_id: int) -> dict[str, Any] | None:
         """Returns `name`, `connector_name` and sealed `settings` of a connected system, or None."""
-        system = await self._session.get(ConnectedSystem, system_id)
+        system = await self._session.get(ConnectedSystem, system_id) if system_id <= _MAX_ID else None
         if system is None:
             return None
         return {"name": system.name, "connector_name": system.connector_name, "settings": system.settings}
@@ -95,10 +98,15 @@ async def schedules_using(session: AsyncSession, system_id: int, profile_id: int
     query = (
         select(Schedule.name)
         .join(ScheduleStep, col(ScheduleStep.schedule_id) == col(Schedule.id))
-        .where(col(ScheduleStep.config)["connected_system_id"].as_integer() == system_id)
+        .where(_named_id("connected_system_id") == str(system_id))
         .distinct()
         .order_by(col(Schedule.name))
     )
     if profile_id is not None:
-        query = query.where(col(ScheduleStep.config)["run_profile_id"].as_integer() == profile_id)
+        query = query.where(_named_id("run_profile_id") == str(profile_id))
     return list((await session.exec(query)).all())
+
+
+def _named_id(field: str) -> ColumnElement[str]:
+    """Returns the id that a step names, as text: as a number, one stored too large would fail the query for all."""
+    return cast(col(ScheduleStep.config)[field].as_string(), String)

@@ -1,13 +1,15 @@
 """Connections to the catalogue's database, SQLite or PostgreSQL, and its transactions."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any, Final
 
-from sqlalchemy import Connection, event, make_url, text
+from sqlalchemy import event, make_url, text
 from sqlalchemy.engine import URL
 from sqlalchemy.engine.interfaces import DBAPIConnection
 from sqlalchemy.exc import ArgumentError
+from sqlalchemy.exc import TimeoutError as SQLAlchemyTimeoutError
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 from sqlalchemy.pool import ConnectionPoolEntry
 from sqlmodel.ext.asyncio.session import AsyncSession
@@ -19,6 +21,10 @@ _SYNC_DRIVERS: Final = {"sqlite": "sqlite", "postgresql": "postgresql+psycopg"}
 
 # A writer waits this long for another writer before it fails. Writes are short: one that waits longer is in trouble.
 _SQLITE_BUSY_SECONDS: Final = 15
+
+_WRITERS: Final = 10
+_TURN_SECONDS: Final = 15
+"""How long a writer waits for others of its own process: two of them may each be waiting for Temporal."""
 
 
 class DatabaseUrlError(StartError):
@@ -69,13 +75,6 @@ def _use_explicit_transactions(connection: Any, record: ConnectionPoolEntry) -> 
     configure_sqlite(connection, record)
 
 
-def _begin(connection: Connection) -> None:
-    # A transaction that reads first and writes later cannot wait for another writer in WAL mode, it fails at once:
-    # one that will write says so at its start.
-    writes = connection.get_execution_options().get("rota_writes", False)
-    connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
-
-
 class Catalogue:
     """The catalogue's database: one for each process."""
 
@@ -87,23 +86,43 @@ class Catalogue:
         """
         parsed = _driver_url(url, _ASYNC_DRIVERS)
         self.is_sqlite = parsed.get_backend_name() == "sqlite"
-        self._engine: AsyncEngine = create_async_engine(parsed, pool_pre_ping=not self.is_sqlite)
+        # Writers have connections of their own: readers do not wait behind those that wait for each other.
+        self._readers = self._connections(parsed, "BEGIN")
+        # A transaction that reads first and writes later cannot wait for another writer in WAL mode, it fails at once:
+        # one that will write says so at its start.
+        self._writers = self._connections(parsed, "BEGIN IMMEDIATE")
+        self._write_turns = asyncio.Semaphore(1 if self.is_sqlite else _WRITERS)
+
+    def _connections(self, url: URL, begin: str) -> AsyncEngine:
+        engine = create_async_engine(url, pool_pre_ping=not self.is_sqlite, pool_size=_WRITERS)
         if self.is_sqlite:
-            event.listen(self._engine.sync_engine, "connect", _use_explicit_transactions)
-            event.listen(self._engine.sync_engine, "begin", _begin)
-        self._writer = self._engine.execution_options(rota_writes=True)
+            event.listen(engine.sync_engine, "connect", _use_explicit_transactions)
+            event.listen(engine.sync_engine, "begin", lambda connection: connection.exec_driver_sql(begin))
+        return engine
 
     @asynccontextmanager
     async def read(self) -> AsyncIterator[AsyncSession]:
         """A session that only reads."""
-        async with AsyncSession(self._engine, expire_on_commit=False) as session:
+        async with AsyncSession(self._readers, expire_on_commit=False) as session:
             yield session
 
     @asynccontextmanager
     async def write(self) -> AsyncIterator[AsyncSession]:
-        """A session whose changes are committed together at its end, or none of them where an exception leaves it."""
-        async with AsyncSession(self._writer, expire_on_commit=False) as session, session.begin():
-            yield session
+        """A session whose changes are committed together at its end, or none of them where an exception leaves it.
+
+        Raises:
+            sqlalchemy.exc.TimeoutError: Other writers of this process left no turn for too long.
+        """
+        try:
+            async with asyncio.timeout(_TURN_SECONDS):
+                await self._write_turns.acquire()
+        except TimeoutError:
+            raise SQLAlchemyTimeoutError(f"no turn to write within {_TURN_SECONDS} s") from None
+        try:
+            async with AsyncSession(self._writers, expire_on_commit=False) as session, session.begin():
+                yield session
+        finally:
+            self._write_turns.release()
 
     async def ping(self) -> None:
         """Asks the database for an answer.
@@ -116,4 +135,5 @@ class Catalogue:
 
     async def close(self) -> None:
         """Closes every connection."""
-        await self._engine.dispose()
+        await self._readers.dispose()
+        await self._writers.dispose()

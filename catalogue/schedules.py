@@ -1,12 +1,13 @@
 """Schedules and their steps, as users define them."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from collections.abc import Set as AbstractSet
 from datetime import datetime
 from enum import StrEnum
 from typing import Any, Final
 from uuid import UUID, uuid4
 
-from sqlalchemy import Column, ColumnElement, ForeignKey, Uuid, or_
+from sqlalchemy import Column, ColumnElement, ForeignKey, Uuid, bindparam, insert, or_, update
 from sqlmodel import Field, SQLModel, col, delete, func, select
 from sqlmodel.ext.asyncio.session import AsyncSession
 
@@ -15,6 +16,8 @@ from contracts.execution import OverlapPolicy, TriggerType
 from timetable import IntervalUnit, PatternType
 
 DEFAULT_CATCH_UP_SECONDS: Final = 3600
+
+_IDS_AT_ONCE: Final = 1000
 
 
 class ExecutionMode(StrEnum):
@@ -103,15 +106,42 @@ async def get_steps(session: AsyncSession, schedule_id: UUID) -> Sequence[Schedu
     return (await session.exec(query)).all()
 
 
-async def replace_steps(session: AsyncSession, schedule_id: UUID, steps: Sequence[ScheduleStep]) -> None:
-    """Makes these the schedule's steps, whole: what is not among them is deleted, what has a known id is updated."""
-    for step in steps:
-        await session.merge(step)
-    stale = delete(ScheduleStep).where(
-        col(ScheduleStep.schedule_id) == schedule_id,
-        col(ScheduleStep.id).not_in([step.id for step in steps]),
-    )
-    await session.exec(stale)
+def _some_at_once(ids: Sequence[UUID]) -> Iterator[Sequence[UUID]]:
+    """Yields ids in portions that one statement may name."""
+    for start in range(0, len(ids), _IDS_AT_ONCE):
+        yield ids[start : start + _IDS_AT_ONCE]
+
+
+async def replace_steps(
+    session: AsyncSession,
+    steps: Sequence[ScheduleStep],
+    stored: AbstractSet[UUID],
+) -> None:
+    """Makes these a schedule's steps, whole: what is not among them is deleted, what is stored is updated.
+
+    Args:
+        session: A session that writes.
+        steps: The schedule's steps from now on.
+        stored: Ids of the steps that it has now.
+    """
+    gone = stored - {step.id for step in steps}
+    for ids in _some_at_once(list(gone)):
+        await session.exec(delete(ScheduleStep).where(col(ScheduleStep.id).in_(ids)))
+    connection = await session.connection()
+    table = ScheduleStep.__table__  # type: ignore[attr-defined]
+    changed = [step.model_dump() for step in steps if step.id in stored]
+    if changed:
+        values: dict[str, Any] = {name: bindparam(f"new_{name}") for name in changed[0] if name != "id"}
+        rows = [{f"new_{name}": value for name, value in row.items()} for row in changed]
+        await connection.execute(update(table).where(table.c.id == bindparam("new_id")).values(**values), rows)
+    added = [step.model_dump() for step in steps if step.id not in stored]
+    if added:
+        await connection.execute(insert(table), added)
+
+
+async def delete_steps(session: AsyncSession, schedule_id: UUID) -> None:
+    """Deletes a schedule's steps."""
+    await session.exec(delete(ScheduleStep).where(col(ScheduleStep.schedule_id) == schedule_id))
 
 
 async def count_steps(session: AsyncSession, schedule_ids: Sequence[UUID]) -> dict[UUID, int]:
@@ -126,8 +156,11 @@ async def count_steps(session: AsyncSession, schedule_ids: Sequence[UUID]) -> di
 
 async def schedule_of_steps(session: AsyncSession, step_ids: Sequence[UUID]) -> dict[UUID, UUID]:
     """Returns to which schedule each of these steps belongs; an unknown step is left out."""
-    query = select(ScheduleStep.id, ScheduleStep.schedule_id).where(col(ScheduleStep.id).in_(step_ids))
-    return dict((await session.exec(query)).all())
+    owners: dict[UUID, UUID] = {}
+    for ids in _some_at_once(step_ids):
+        query = select(ScheduleStep.id, ScheduleStep.schedule_id).where(col(ScheduleStep.id).in_(ids))
+        owners |= dict((await session.exec(query)).all())
+    return owners
 
 
 _SORT_COLUMNS: Final = {

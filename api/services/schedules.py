@@ -1,4 +1,8 @@
-"""Schedules: the catalogue and the Temporal Schedule change together, or neither does."""
+"""Schedules: the catalogue and the Temporal Schedule change in one call.
+
+Temporal is changed last, before the catalogue commits: where it cannot be reached nothing is changed. Should the commit
+itself fail after that, the catalogue is the desired state all the same, and the upkeep brings Temporal back to it.
+"""
 
 from collections.abc import Sequence
 from datetime import datetime
@@ -33,6 +37,7 @@ from catalogue.schedules import (
     Schedule,
     ScheduleStep,
     count_steps,
+    delete_steps,
     get_schedule,
     get_steps,
     list_schedules,
@@ -41,7 +46,7 @@ from catalogue.schedules import (
 )
 from catalogue.triggers import desired_trigger, next_run_time, timetable_fields, timetable_of
 from contracts.execution import OverlapPolicy, TriggerType
-from runtime.triggers import apply_trigger, remove_trigger
+from runtime.triggers import Trigger, apply_trigger, remove_trigger
 from timetable import PatternType, Timetable, TimetableError, check_formats, clock_change_note
 
 # Fields that a schedule takes from a request as they are.
@@ -117,6 +122,8 @@ async def _save(
     stored: Sequence[ScheduleStep],
 ) -> ScheduleDetailOut:
     now = utc_now()
+    is_new = not stored and schedule.last_updated is None
+    before = None if is_new else desired_trigger(schedule, now)
     _take_fields(schedule, body)
     steps = stored
     if "steps" in body.model_fields_set:
@@ -130,8 +137,8 @@ async def _save(
     except IntegrityError:
         raise Conflict(f"A schedule named '{body.name}' exists already.") from None
     if steps is not stored:
-        await replace_steps(session, schedule.id, steps)
-    await _apply(context, schedule, now)
+        await replace_steps(session, steps, {step.id for step in stored})
+    await _apply(context, schedule.id, before, desired_trigger(schedule, now))
     ordered = sorted(steps, key=lambda step: (step.step_index, step.position))
     return ScheduleDetailOut(
         **_fields(schedule, len(steps), warnings=warnings).model_dump(),
@@ -198,15 +205,16 @@ async def _step_warnings(session: AsyncSession, steps: Sequence[ScheduleStep]) -
     """Returns what may not be meant: systems that do not exist yet, and groups that JIM would form otherwise."""
     warnings: list[str] = []
     lookup = CatalogueLookup(session)
-    for step in sorted(steps, key=lambda step: (step.step_index, step.position)):
-        if "connected_system_id" not in step.config:
-            continue
-        system_id, profile_id = step.config["connected_system_id"], step.config["run_profile_id"]
+    places: dict[tuple[int, int], int] = {}
+    for step in sorted(steps, key=lambda step: step.position):
+        if "connected_system_id" in step.config:
+            places.setdefault((step.config["connected_system_id"], step.config["run_profile_id"]), step.position)
+    for (system_id, profile_id), position in places.items():
         if await lookup.connected_system(system_id) is None:
-            warnings.append(f"steps[{step.position}]: connected system {system_id} does not exist yet.")
+            warnings.append(f"steps[{position}]: connected system {system_id} does not exist yet.")
         elif await lookup.run_profile(system_id, profile_id) is None:
             warnings.append(
-                f"steps[{step.position}]: run profile {profile_id} does not exist yet on connected system {system_id}.",
+                f"steps[{position}]: run profile {profile_id} does not exist yet on connected system {system_id}.",
             )
     indices = sorted({step.step_index for step in steps})
     warnings += [
@@ -217,13 +225,14 @@ async def _step_warnings(session: AsyncSession, steps: Sequence[ScheduleStep]) -
     return warnings
 
 
-async def _apply(context: Context, schedule: Schedule, now: datetime) -> None:
-    """Brings the Temporal Schedule in line, inside the catalogue's transaction: if it fails, nothing is changed."""
-    trigger = desired_trigger(schedule, now)
-    if trigger is None:
-        await remove_trigger(context.temporal, schedule.id)
+async def _apply(context: Context, schedule_id: UUID, before: Trigger | None, after: Trigger | None) -> None:
+    """Brings the Temporal Schedule in line, where it has to change: what needs only the catalogue does without Temporal."""
+    if after == before:
+        return
+    if after is None:
+        await remove_trigger(context.temporal, schedule_id)
     else:
-        await apply_trigger(context.temporal, trigger, context.task_queue)
+        await apply_trigger(context.temporal, after, context.task_queue)
 
 
 async def set_enabled(context: Context, schedule_id: UUID, *, enabled: bool) -> ScheduleOut:
@@ -231,13 +240,13 @@ async def set_enabled(context: Context, schedule_id: UUID, *, enabled: bool) -> 
     async with context.catalogue.write() as session:
         schedule = await find_schedule(session, schedule_id, lock=True)
         now = utc_now()
+        before = desired_trigger(schedule, now)
         schedule.is_enabled = enabled
         schedule.last_updated = now
         schedule.next_run_time = next_run_time(schedule, now)
         session.add(schedule)
         steps = await count_steps(session, [schedule_id])
-        if schedule.trigger_type is TriggerType.CRON:
-            await _apply(context, schedule, now)
+        await _apply(context, schedule_id, before, desired_trigger(schedule, now))
         return _fields(schedule, steps.get(schedule_id, 0))
 
 
@@ -245,10 +254,10 @@ async def delete_schedule(context: Context, schedule_id: UUID) -> None:
     """Deletes a schedule and its trigger; its executions stay, and a running one runs on."""
     async with context.catalogue.write() as session:
         schedule = await find_schedule(session, schedule_id, lock=True)
-        await replace_steps(session, schedule_id, [])
+        await delete_steps(session, schedule_id)
         await session.delete(schedule)
         await session.flush()
-        await remove_trigger(context.temporal, schedule_id)
+        await _apply(context, schedule_id, desired_trigger(schedule, utc_now()), None)
 
 
 async def show_schedule(context: Context, schedule_id: UUID) -> ScheduleDetailOut:

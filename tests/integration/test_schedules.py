@@ -278,7 +278,8 @@ async def test_names_are_unique_and_unknown_things_are_404(api: Rota) -> None:
 
 
 async def test_without_temporal_nothing_changes_and_the_catalogue_goes_on_answering(api: Rota, api_key: str) -> None:
-    schedule = await api.create(TRUE, name="kept")
+    schedule = await api.create(TRUE, **{**EXAMPLE, "name": "kept", "steps": [TRUE]})
+    manual = await api.create(TRUE, name="manual")
     nowhere = await Client.connect("127.0.0.1:1", lazy=True, data_converter=data_converter)
     async with (
         serving(api.settings, nowhere) as url,
@@ -289,6 +290,8 @@ async def test_without_temporal_nothing_changes_and_the_catalogue_goes_on_answer
             http.post(f"/api/v1/schedules/{schedule['id']}/run"),
             http.delete(f"/api/v1/schedules/{schedule['id']}"),
         )
+        described = await http.put(f"/api/v1/schedules/{schedule['id']}", json={"description": "needs no Temporal"})
+        dropped = await http.delete(f"/api/v1/schedules/{manual['id']}")
         listed = await http.get("/api/v1/schedules")
         executions = await http.get("/api/v1/schedule-executions")
         ready = await http.get("/api/v1/health/ready")
@@ -296,6 +299,7 @@ async def test_without_temporal_nothing_changes_and_the_catalogue_goes_on_answer
     for answer in (created, ran, deleted):
         assert (answer.status_code, answer.json()["code"]) == (503, "SERVICE_UNAVAILABLE")
         assert int(answer.headers["retry-after"]) > 0
+    assert (described.status_code, dropped.status_code) == (200, 204)
     assert [item["name"] for item in listed.json()["items"]] == ["kept"]
     assert listed.json()["items"][0]["lastRunTime"] is None
     assert executions.json()["items"] == []
