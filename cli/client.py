@@ -40,12 +40,15 @@ class Schedule(TypedDict):
     intervalWindowStart: str | None
     intervalWindowEnd: str | None
     timeZone: str
+    startAt: str | None
+    endAt: str | None
     isEnabled: bool
     lastRunTime: str | None
     nextRunTime: str | None
     stepCount: int
     lastExecutionId: str | None
     lastExecutionStatus: str | None
+    lastSkippedTime: str | None
     skippedCount: int
     warnings: list[str]
 
@@ -54,6 +57,23 @@ class ScheduleDetail(Schedule):
     """A schedule with its steps: the fields of every step type, null where a step does not use them."""
 
     steps: list[dict[str, Any]]
+
+
+class PreviewTime(TypedDict):
+    """A time at which a timetable fires: in UTC, on the wall clock of its zone, and what the clocks do that day."""
+
+    time: str
+    localTime: str
+    clockChange: str | None
+
+
+class Preview(TypedDict):
+    """What a timetable means."""
+
+    cronExpression: str
+    sentence: str
+    warnings: list[str]
+    items: list[PreviewTime]
 
 
 class Execution(TypedDict):
@@ -245,6 +265,15 @@ class ApiClient:
     def set_enabled(self, schedule_id: str, *, enabled: bool) -> Schedule:
         """Lets a schedule's trigger fire, or keeps it from firing."""
         return cast("Schedule", self._call("POST", f"schedules/{schedule_id}/{'enable' if enabled else 'disable'}"))
+
+    def preview(self, body: Mapping[str, Any]) -> Preview:
+        """Returns what the timetable of a body means; nothing is stored."""
+        return cast("Preview", self._call("POST", "schedules/preview", body))
+
+    def list_next_runs(self, schedule_id: str, *, count: int, after: str) -> list[str]:
+        """Returns the next times at which a schedule's trigger fires: none while it is disabled."""
+        query = {"count": count, "from": after}
+        return list(self._call("GET", f"schedules/{schedule_id}/next-runs", query=query)["items"])
 
     def run_schedule(self, schedule_id: str) -> str:
         """Starts an execution and returns its id."""

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, Any, Final
 
@@ -10,7 +11,7 @@ from rich.console import Console
 from rich.text import Text
 from rich.tree import Tree
 
-from cli.client import DEFAULT_API_URL, ApiClient, Schedule, ScheduleDetail
+from cli.client import DEFAULT_API_URL, ApiClient, Preview, PreviewTime, Schedule, ScheduleDetail, UsageError
 from cli.console import (
     JsonOption,
     KeyOption,
@@ -20,6 +21,7 @@ from cli.console import (
     duration,
     local_time,
     make_console,
+    parse_time,
     plain_table,
     print_json,
     print_line,
@@ -40,7 +42,9 @@ from cli.definitions import (
 )
 from cli.watch import watch_and_exit
 
-app = typer.Typer(help="Schedules: list, show, create, apply, run, enable, disable, delete.", no_args_is_help=True)
+app = typer.Typer(
+    help="Schedules: list, show, preview, create, apply, run, enable, disable, delete.", no_args_is_help=True
+)
 
 ScheduleArgument = Annotated[str, typer.Argument(metavar="NAME_OR_ID", help="Exact name or id of the schedule.")]
 
@@ -125,7 +129,8 @@ def _facts(schedule: ScheduleDetail) -> list[tuple[str, str]]:
         ("Last run", f"{local_time(schedule['lastRunTime'])} {schedule['lastExecutionStatus'] or ''}".rstrip()),
     ]
     if schedule["skippedCount"]:
-        facts.append(("Skipped", f"{schedule['skippedCount']} times, an execution was still active"))
+        last = f"last for {local_time(schedule['lastSkippedTime'])}"
+        facts.append(("Skipped", f"{schedule['skippedCount']} times, an execution was still active; {last}"))
     return facts
 
 
@@ -149,6 +154,177 @@ def timetable_text(schedule: Schedule) -> str:
             time_zone=schedule["timeZone"],
         ),
     ).sentence
+
+
+_TIMETABLE_FIELDS: Final = (
+    "cronExpression",
+    "patternType",
+    "daysOfWeek",
+    "runTimes",
+    "intervalValue",
+    "intervalUnit",
+    "intervalWindowStart",
+    "intervalWindowEnd",
+    "timeZone",
+    "startAt",
+    "endAt",
+)
+_EVERY_DAY: Final = "0,1,2,3,4,5,6"
+
+
+@app.command("preview")
+def preview_command(
+    schedule: Annotated[
+        str | None,
+        typer.Argument(metavar="[NAME_OR_ID]", help="Exact name or id of a schedule, in place of a timetable."),
+    ] = None,
+    *,
+    file: Annotated[
+        Path | None,
+        typer.Option("--file", "-f", exists=True, dir_okay=False, help="YAML or JSON file of one schedule."),
+    ] = None,
+    cron: Annotated[str | None, typer.Option(help="Cron expression, or several joined by ' | '.")] = None,
+    times: Annotated[str | None, typer.Option(metavar="HH:MM,...", help="Times of day.")] = None,
+    every: Annotated[
+        int | None,
+        typer.Option(metavar="NUMBER", help="Minutes or hours between two runs, 1 to 59."),
+    ] = None,
+    unit: Annotated[str | None, typer.Option(help="With --every: Minutes or Hours. [default: Minutes]")] = None,
+    from_time: Annotated[
+        str | None,
+        typer.Option(metavar="HH:MM", help="With --every: the first run of the day. [default: 00:00]"),
+    ] = None,
+    to_time: Annotated[
+        str | None,
+        typer.Option(metavar="HH:MM", help="With --every: the end, included. [default: 23:59]"),
+    ] = None,
+    days: Annotated[
+        str | None,
+        typer.Option(metavar="0-6,...", help="With --times or --every: days, 0 is Sunday. [default: every day]"),
+    ] = None,
+    zone: Annotated[
+        str | None,
+        typer.Option(help="With --cron, --times or --every: IANA time zone. [default: UTC]"),
+    ] = None,
+    count: Annotated[int, typer.Option(min=1, max=1000, help="How many times to show.")] = 10,
+    after: Annotated[
+        str | None,
+        typer.Option("--from", metavar="TIME", help="Times after this one, such as 2027-03-27. [default: now]"),
+    ] = None,
+    as_json: JsonOption = False,
+    url: UrlOption = DEFAULT_API_URL,
+    api_key: KeyOption = None,
+) -> None:
+    """Says what a timetable means and when it would run, or when a schedule will; nothing is stored.
+
+    Example: rota schedules preview --times 01:30 --zone Europe/London --from 2027-03-26 --count 3
+    """
+    _check_preview_options(
+        {"NAME_OR_ID": schedule, "--file": file, "--cron": cron, "--times": times, "--every": every},
+        {"--unit": unit, "--from-time": from_time, "--to-time": to_time, "--days": days, "--zone": zone},
+    )
+    start = (_read_start(after) if after else datetime.now(UTC)).isoformat()
+    with connected(url, api_key) as client:
+        if schedule is not None:
+            preview = _preview_of_schedule(client, client.find_schedule(schedule), count, start)
+        else:
+            if file is not None:
+                timetable = _timetable_of_file(file)
+            elif cron is not None:
+                timetable = {"patternType": "Custom", "cronExpression": cron}
+            elif times is not None:
+                timetable = {"patternType": "SpecificTimes", "runTimes": times, "daysOfWeek": days or _EVERY_DAY}
+            else:
+                timetable = {
+                    "patternType": "Interval",
+                    "intervalValue": every,
+                    "intervalUnit": unit or "Minutes",
+                    "intervalWindowStart": from_time or "00:00",
+                    "intervalWindowEnd": to_time or "23:59",
+                    "daysOfWeek": days or _EVERY_DAY,
+                }
+            if zone is not None:
+                timetable["timeZone"] = zone
+            preview = client.preview(timetable | {"count": count, "from": start})
+    if as_json:
+        print_json(preview)
+    else:
+        print_preview(make_console(), preview)
+
+
+# What an option of the preview stands beside.
+_BELONGS_TO: Final = {
+    "--unit": ("--every",),
+    "--from-time": ("--every",),
+    "--to-time": ("--every",),
+    "--days": ("--times", "--every"),
+    "--zone": ("--cron", "--times", "--every"),
+}
+
+
+def _check_preview_options(sources: Mapping[str, object], details: Mapping[str, object]) -> None:
+    """Sees that exactly one thing is to be looked at, and that every other option belongs to it."""
+    given = [name for name, value in sources.items() if value is not None]
+    if len(given) != 1:
+        said = f", not {' and '.join(given)} together" if given else ""
+        raise typer.BadParameter(f"give one of {', '.join(sources)}{said}")
+    for name, value in details.items():
+        if value is not None and given[0] not in _BELONGS_TO[name]:
+            raise typer.BadParameter(f"goes with {' or '.join(_BELONGS_TO[name])} only", param_hint=name)
+
+
+def _read_start(text: str) -> datetime:
+    """Reads a time; without an offset it is one of this machine's zone."""
+    try:
+        return datetime.fromisoformat(text).astimezone(UTC)
+    except (ValueError, OverflowError):
+        raise typer.BadParameter(
+            f"{text!r} is no time: write 2027-03-27, 2027-03-27T18:00 or 2027-03-27T18:00+01:00",
+            param_hint="--from",
+        ) from None
+
+
+def _timetable_of_file(file: Path) -> dict[str, Any]:
+    document = _only_schedule(load_documents(file), file)
+    names = {name.lower(): name for name in _TIMETABLE_FIELDS}
+    return {names[key.lower()]: value for key, value in document.items() if key.lower() in names}
+
+
+def _preview_of_schedule(client: ApiClient, schedule: Schedule, count: int, start: str) -> Preview:
+    """Returns what a stored timetable means, with the times at which its trigger will really fire."""
+    if schedule["triggerType"] != "Cron":
+        raise UsageError(f"{schedule['name']}: it has no timetable, it runs on demand only")
+    fields = {name: schedule[name] for name in _TIMETABLE_FIELDS}
+    preview = client.preview(fields | {"count": count, "from": start})
+    due = set(client.list_next_runs(schedule["id"], count=count, after=start))
+    preview["items"] = [item for item in preview["items"] if item["time"] in due]
+    if not schedule["isEnabled"]:
+        preview["warnings"].append("The schedule is disabled: it does not fire.")
+    return preview
+
+
+def print_preview(console: Console, preview: Preview) -> None:
+    """Prints what a timetable means and its times, a line each: the terminal wraps them, a pipe gets them whole."""
+    print_line(console, f"{'Timetable':<13}{preview['sentence']}")
+    print_line(console, f"{'Cron':<13}{preview['cronExpression']}")
+    console.print()
+    if preview["items"]:
+        print_line(console, Text(_PREVIEW_ROW.format("Local time", "UTC", "Clock change").rstrip(), style="bold"))
+    else:
+        print_line(console, "No times.")
+    for item in preview["items"]:
+        print_line(console, _preview_row(item))
+    for warning in preview["warnings"]:
+        typer.echo(printable(f"warning: {warning}"), err=True)
+
+
+_PREVIEW_ROW: Final = "{:<28}{:<19}{}"
+
+
+def _preview_row(item: PreviewTime) -> str:
+    local, utc = parse_time(item["localTime"]), parse_time(item["time"])
+    shown = f"{local:%a %Y-%m-%d %H:%M} {local.isoformat()[-6:]}"
+    return _PREVIEW_ROW.format(shown, f"{utc:%Y-%m-%d %H:%MZ}", item["clockChange"] or "").rstrip()
 
 
 def _run_profile_names(client: ApiClient, steps: Sequence[Mapping[str, Any]]) -> dict[tuple[int, int], str]:
@@ -246,13 +422,16 @@ def create_command(
     Example: rota schedules create -f daily-sync.yaml
     """
     with connected(url, api_key) as client:
-        documents = load_documents(file)
-        if len(documents) != 1:
-            raise DefinitionError(f"{file}: {len(documents)} documents, not one; `rota schedules apply` takes several")
-        if is_connected_system(documents[0]):
-            raise DefinitionError(f"{file}: a connected system, not a schedule; `rota schedules apply` takes it")
-        [document] = resolve_names(client, documents)
+        [document] = resolve_names(client, [_only_schedule(load_documents(file), file)])
         _report(create_schedule(client, document), document, "created")
+
+
+def _only_schedule(documents: Sequence[dict[str, Any]], file: Path) -> dict[str, Any]:
+    if len(documents) != 1:
+        raise DefinitionError(f"{file}: {len(documents)} documents, not one; `rota schedules apply` takes several")
+    if is_connected_system(documents[0]):
+        raise DefinitionError(f"{file}: a connected system, not a schedule; `rota schedules apply` takes it")
+    return documents[0]
 
 
 @app.command("apply")

@@ -40,6 +40,11 @@ PRINTS: dict[str, list[list[str]]] = {
     ],
     CLI: [
         [r"Nightly import +30 2 \* \* 1-5 Europe/London", r"2 steps in parallel", r"Nightly import: Complete in \d"],
+        [
+            r"At 01:30, every day \(Europe/London\)",
+            r"Sun 2027-03-28 02:00 \+01:00 +2027-03-28 01:00Z +Clocks go forward 60 minutes at 01:00\.",
+            r"At 02:30, Monday through Friday \(Europe/London\)",
+        ],
         [r"schedule Evening export: created", r"Directory: Failed", r"no-such-program\.sh", r"exit code 1\n\Z"],
         [r"Slow import +(Queued|InProgress)", r"Slow import: Cancelled", r"Output of import\.sh:"],
         [r"rota_ak_[0-9a-f]{64}\n", r"dashboard\W+Reader", r"Revoked: dashboard"],
