@@ -20,13 +20,14 @@ def interval(step: dict[str, Any]) -> tuple[datetime, datetime]:
 
 
 async def test_steps_run_in_order_and_parallel_ones_overlap(rota: Rota, run_steps: Run) -> None:
-    wait = rota.script("wait.sh", "#!/bin/sh\necho $1\nsleep 0.5\n")
+    # Each of the two ends only when the other has begun.
+    meet = rota.script("meet.sh", "#!/bin/sh\necho $1\ntouch $1\nuntil test -e $2; do sleep 0.05; done\n")
 
     execution = await run_steps(
-        executable(wait, name="first", arguments="one", stepIndex=0),
-        executable(wait, name="left", arguments="two", stepIndex=1),
-        executable(wait, name="right", arguments="three", stepIndex=1, executionMode="ParallelWithPrevious"),
-        executable(wait, name="last", arguments="four", stepIndex=2),
+        executable("/bin/echo", name="first", arguments="one", stepIndex=0),
+        executable(meet, name="left", arguments="two three", stepIndex=1),
+        executable(meet, name="right", arguments="three two", stepIndex=1, executionMode="ParallelWithPrevious"),
+        executable("/bin/echo", name="last", arguments="four", stepIndex=2),
     )
 
     assert execution["status"] == "Complete"
@@ -86,7 +87,7 @@ async def test_a_timeout_ends_the_process_and_says_so(rota: Rota, run_steps: Run
     assert step["outputTail"] == "started\n"
     assert step["processesEnded"] >= 1
     begun, ended = interval(step)
-    assert 1 <= (ended - begun).total_seconds() < 10
+    assert (ended - begun).total_seconds() >= 1
 
 
 async def test_max_attempts_retries(rota: Rota, run_steps: Run) -> None:

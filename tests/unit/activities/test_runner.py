@@ -1,0 +1,168 @@
+"""The run of an attempt: whatever a step type does, the outcome is told, and no secret with it."""
+
+import asyncio
+import dataclasses
+import uuid
+from typing import Annotated, Any
+
+import pytest
+from pydantic import Field, field_validator
+from temporalio.common import RetryPolicy
+from temporalio.exceptions import ApplicationError
+from temporalio.testing import ActivityEnvironment
+
+from activities.support.runner import step_activity
+from activities.support.step_type import StepConfig, StepFailure, StepRun, StepType
+from activities.support.worker_context import WorkerContext
+from contracts.execution import StepHeartbeat, StepInput, StepOutcome, StepStatus
+from contracts.names import STEP_FAILED, STEP_TIMED_OUT
+from runtime.secrets import Sealed, SecretBox
+
+BOX = SecretBox("the key of these tests")
+CANARY = "S3cret-canary"
+
+
+class ProbeConfig(StepConfig):
+    does: str = ""
+    token: Annotated[str, Sealed()] = Field(default="")
+
+    @field_validator("token")
+    @classmethod
+    def _known(cls, token: str) -> str:
+        if token.startswith("bad"):
+            raise ValueError(f"unknown token {token}")
+        return token
+
+
+class Probe(StepType[ProbeConfig]):
+    name = "Probe"
+    config_model = ProbeConfig
+
+    async def run(self, step: StepRun[ProbeConfig]) -> None:
+        step.output.write_line("some output")
+        match step.config.does:
+            case "time out by itself":
+                raise TimeoutError(f"connect timed out to https://x/?token={CANARY}")
+            case "defect":
+                raise KeyError(CANARY)
+            case "fail":
+                raise StepFailure("it broke" + "!" * 5000)
+            case "fail for good":
+                raise StepFailure("it broke", retryable=False)
+            case "remember":
+                step.remember(run="r1")
+            case "warn":
+                step.warn("look here")
+            case "hang":
+                await asyncio.Event().wait()
+
+
+async def attempt(
+    config: dict[str, Any],
+    *,
+    environment: ActivityEnvironment | None = None,
+    timeout_seconds: int | None = None,
+) -> StepOutcome:
+    step = StepInput(
+        execution_id=uuid.uuid4(),
+        schedule_name="s",
+        step_id=uuid.uuid4(),
+        name="probe",
+        timeout_seconds=timeout_seconds,
+        config=config,
+    )
+    activity = step_activity(Probe(), WorkerContext(), BOX)
+    outcome: StepOutcome = await (environment or ActivityEnvironment()).run(activity, step)
+    return outcome
+
+
+def on_attempt(number: int, of: int) -> ActivityEnvironment:
+    environment = ActivityEnvironment()
+    environment.info = dataclasses.replace(
+        environment.info,
+        attempt=number,
+        retry_policy=RetryPolicy(maximum_attempts=of),
+    )
+    return environment
+
+
+def outcome_of(error: ApplicationError) -> StepOutcome:
+    [outcome] = error.details
+    assert isinstance(outcome, StepOutcome)
+    return outcome
+
+
+async def test_success_and_warning_are_told_apart() -> None:
+    assert (await attempt({})).status is StepStatus.COMPLETED
+    warned = await attempt({"does": "warn"})
+    assert (warned.status, warned.message) == (StepStatus.COMPLETED_WITH_WARNING, "look here")
+    assert warned.output_tail == "some output\n"
+
+
+@pytest.mark.parametrize("does", ["time out by itself", "defect"])
+async def test_a_defect_of_a_step_type_is_told_without_its_text(does: str) -> None:
+    with pytest.raises(ApplicationError) as failed:
+        await attempt({"does": does})
+
+    error = failed.value
+    assert error.type == STEP_FAILED
+    assert CANARY not in str(error) + str(error.details) + str(error.__cause__)
+    assert "failed unexpectedly" in error.message
+    assert outcome_of(error).output_tail == "some output\n"
+
+
+async def test_a_field_that_is_not_valid_is_named_and_a_secret_is_not_shown() -> None:
+    with pytest.raises(ApplicationError) as failed:
+        await attempt({"token": BOX.seal(f"bad{CANARY}"), "does": 5})
+
+    assert CANARY not in str(failed.value) + str(failed.value.details)
+    assert "token: is not valid" in failed.value.message
+    assert "does:" in failed.value.message
+    assert failed.value.non_retryable
+
+
+async def test_a_secret_of_another_key_is_a_clear_failure() -> None:
+    with pytest.raises(ApplicationError, match="ROTA_SECRET_KEY") as failed:
+        await attempt({"token": SecretBox("another key altogether").seal("x")})
+
+    assert failed.value.non_retryable
+
+
+async def test_a_timeout_says_so_and_keeps_the_output() -> None:
+    with pytest.raises(ApplicationError) as failed:
+        await attempt({"does": "hang"}, timeout_seconds=1)
+
+    assert failed.value.type == STEP_TIMED_OUT
+    assert outcome_of(failed.value).message == "Timed out after 1 s."
+    assert outcome_of(failed.value).output_tail == "some output\n"
+
+
+@pytest.mark.parametrize(("does", "final"), [("fail", False), ("fail for good", True)])
+async def test_a_failure_says_whether_another_attempt_can_help(does: str, *, final: bool) -> None:
+    with pytest.raises(ApplicationError) as failed:
+        await attempt({"does": does})
+
+    assert failed.value.non_retryable is final
+    assert len(failed.value.message) <= 1000
+
+
+async def test_only_the_last_attempt_carries_the_output_in_its_failure() -> None:
+    with pytest.raises(ApplicationError) as first:
+        await attempt({"does": "fail"}, environment=on_attempt(1, of=2))
+    with pytest.raises(ApplicationError) as last:
+        await attempt({"does": "fail"}, environment=on_attempt(2, of=2))
+
+    assert outcome_of(first.value).output_tail == ""
+    assert outcome_of(last.value).output_tail == "some output\n"
+    assert outcome_of(last.value).attempts == 2
+
+
+async def test_what_a_step_remembers_is_in_its_heartbeats() -> None:
+    heartbeats: list[StepHeartbeat] = []
+    environment = ActivityEnvironment()
+    environment.on_heartbeat = heartbeats.append
+
+    await attempt({"does": "remember"}, environment=environment)
+
+    assert heartbeats[-1].memo == {"run": "r1"}
+    assert heartbeats[-1].worker.endswith(f"@{heartbeats[-1].host}")
