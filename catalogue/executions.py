@@ -7,7 +7,7 @@ from enum import StrEnum
 from typing import Any, Final
 from uuid import UUID, uuid4
 
-from sqlalchemy import Column, ColumnElement, ForeignKey, Index, Text, Uuid, case, insert
+from sqlalchemy import Column, ColumnElement, Connection, ForeignKey, Index, Table, Text, Uuid, bindparam, case, insert
 from sqlmodel import Field, SQLModel, col, delete, func, select, update
 from sqlmodel.ext.asyncio.session import AsyncSession
 
@@ -304,35 +304,77 @@ async def begin_execution(session: AsyncSession, execution_id: UUID) -> bool:
     return (await session.exec(query)).rowcount == 1
 
 
-async def begin_steps(session: AsyncSession, execution_id: UUID, step_ids: Sequence[UUID], group: int) -> None:
-    """Marks steps as handed to workers, and their group as the current one."""
-    waiting = update(StepRecord).where(
-        col(StepRecord.id).in_(step_ids),
-        col(StepRecord.status).in_([StepStatus.WAITING, StepStatus.PENDING]),
+_EXECUTIONS: Final[Table] = Execution.__table__  # type: ignore[attr-defined]
+_RECORDS: Final[Table] = StepRecord.__table__  # type: ignore[attr-defined]
+
+_BEGIN_STEP: Final = (
+    update(_RECORDS)
+    .where(
+        _RECORDS.c.id == bindparam("record_id"),
+        _RECORDS.c.status.in_([StepStatus.WAITING, StepStatus.PENDING]),
     )
-    await session.exec(waiting.values(status=StepStatus.PROCESSING))
-    await session.exec(update(Execution).where(col(Execution.id) == execution_id).values(current_group=group))
+    .values(status=StepStatus.PROCESSING)
+)
+
+_REACH_GROUP: Final = (
+    update(_EXECUTIONS).where(_EXECUTIONS.c.id == bindparam("execution_id")).values(current_group=bindparam("group"))
+)
+
+_FINISH_STEP: Final = (
+    update(_RECORDS)
+    .where(_RECORDS.c.id == bindparam("record_id"))
+    .values(
+        {
+            name: bindparam(f"new_{name}")
+            for name in (
+                "status",
+                "started_at",
+                "completed_at",
+                "error_message",
+                "exit_code",
+                "attempts",
+                "host",
+                "processes_ended",
+                "output_tail",
+                "progress",
+                "activity_id",
+                "activity_status",
+            )
+        },
+    )
+)
 
 
-async def finish_steps(session: AsyncSession, finished: Sequence[FinishedStep]) -> None:
+def begin_steps(connection: Connection, execution_id: UUID, step_ids: Sequence[UUID], group: int) -> None:
+    """Marks steps as handed to workers, and their group as the current one."""
+    if step_ids:
+        connection.execute(_BEGIN_STEP, [{"record_id": step_id} for step_id in step_ids])
+    connection.execute(_REACH_GROUP, {"execution_id": execution_id, "group": group})
+
+
+def finish_steps(connection: Connection, finished: Sequence[FinishedStep]) -> None:
     """Writes how steps ended."""
-    for step in finished:
-        outcome = step.outcome
-        values = {
-            "status": outcome.status,
-            "started_at": outcome.started_at,
-            "completed_at": outcome.completed_at or utc_now(),
-            "error_message": outcome.message,
-            "exit_code": outcome.exit_code,
-            "attempts": outcome.attempts,
-            "host": outcome.host,
-            "processes_ended": outcome.processes_ended,
-            "output_tail": outcome.output_tail,
-            "progress": _progress(outcome.progress),
-            "activity_id": outcome.activity_id,
-            "activity_status": outcome.activity_status,
-        }
-        await session.exec(update(StepRecord).where(col(StepRecord.id) == step.step_id).values(**values))
+    if finished:
+        connection.execute(_FINISH_STEP, [_finish_values(step) for step in finished])
+
+
+def _finish_values(step: FinishedStep) -> dict[str, Any]:
+    outcome = step.outcome
+    return {
+        "record_id": step.step_id,
+        "new_status": outcome.status,
+        "new_started_at": outcome.started_at,
+        "new_completed_at": outcome.completed_at or utc_now(),
+        "new_error_message": outcome.message,
+        "new_exit_code": outcome.exit_code,
+        "new_attempts": outcome.attempts,
+        "new_host": outcome.host,
+        "new_processes_ended": outcome.processes_ended,
+        "new_output_tail": outcome.output_tail,
+        "new_progress": _progress(outcome.progress),
+        "new_activity_id": outcome.activity_id,
+        "new_activity_status": outcome.activity_status,
+    }
 
 
 def _progress(progress: StepProgress | None) -> dict[str, Any] | None:

@@ -8,7 +8,8 @@ from typing import Final
 from temporalio.api.enums.v1 import IndexedValueType
 from temporalio.api.operatorservice.v1 import AddSearchAttributesRequest, ListSearchAttributesRequest
 from temporalio.client import Client
-from temporalio.contrib.pydantic import pydantic_data_converter
+from temporalio.contrib.pydantic import PydanticPayloadConverter
+from temporalio.converter import CompositePayloadConverter, DataConverter
 from temporalio.envconfig import ClientConfig
 from temporalio.service import RPCError, RPCStatusCode
 
@@ -20,7 +21,18 @@ _LONGEST_WAIT_SECONDS = 5.0
 
 DEFAULT_ADDRESS = "localhost:7233"
 
-data_converter = pydantic_data_converter
+_CONVERTERS: Final = tuple(PydanticPayloadConverter().converters.values())
+
+
+class _PayloadConverter(CompositePayloadConverter):
+    """Pydantic's payload converter, made once: the SDK makes an instance for every activation of a workflow."""
+
+    def __init__(self) -> None:
+        super().__init__(*_CONVERTERS)
+
+
+data_converter: Final = DataConverter(payload_converter_class=_PayloadConverter)
+"""How values travel through Temporal: JSON of pydantic models. One for clients, workers and replays."""
 
 
 # A server that is there but refuses says something else; these mean that it cannot be asked now.

@@ -5,6 +5,7 @@ from collections.abc import Callable
 from datetime import datetime, timedelta
 from typing import Any, Final
 
+from sqlalchemy import Connection
 from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
 from sqlalchemy.exc import TimeoutError as SQLAlchemyTimeoutError
 from sqlmodel.ext.asyncio.session import AsyncSession
@@ -146,19 +147,23 @@ class Recorder:
     @activity.defn(name=RECORD_PROGRESS)
     async def record(self, request: ProgressRequest) -> PlanSlice:
         """Writes what ended and what begins; answers with the next slice of the plan where it was asked for."""
-        async with self._catalogue.write() as session:
-            await finish_steps(session, request.finished)
+
+        def write(connection: Connection) -> None:
+            finish_steps(connection, request.finished)
             if request.current_group is not None:
-                await begin_steps(session, request.execution_id, request.started, request.current_group)
-            if request.read_from is None:
-                return PlanSlice()
+                begin_steps(connection, request.execution_id, request.started, request.current_group)
+
+        await self._catalogue.write_short(write)
+        if request.read_from is None:
+            return PlanSlice()
+        async with self._catalogue.read() as session:
             return PlanSlice(plan=await read_plan(session, request.execution_id, request.read_from))
 
     @activity.defn(name=CLOSE_EXECUTION)
     async def close(self, request: CloseRequest) -> Closed:
         """Writes what ended last and closes the record; answers which fire had waited for that."""
         async with self._catalogue.write() as session:
-            await finish_steps(session, request.finished)
+            await (await session.connection()).run_sync(finish_steps, request.finished)
             await close_execution(
                 session,
                 request.execution_id,
