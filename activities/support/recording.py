@@ -104,7 +104,7 @@ class Recorder:
                 if isinstance(opened, Opened):
                     return opened
                 execution = opened
-            if is_held_back(execution) and await has_active_execution(session, execution.schedule_id, but=execution.id):
+            if await self._must_wait(session, execution):
                 return Opened(decision="wait", message="Waiting until the execution before has ended.")
             if not await begin_execution(session, execution.id):
                 return Opened(decision="ended", message=f"The execution is {execution.status} already.")
@@ -114,6 +114,15 @@ class Recorder:
                 total_groups=execution.total_groups,
                 plan=await read_plan(session, execution.id, request.position),
             )
+
+    async def _must_wait(self, session: AsyncSession, execution: Execution) -> bool:
+        """Whether it is a fire of `BufferOne` that another execution still holds back."""
+        if not is_held_back(execution):
+            return False
+        schedule = await get_schedule(session, execution.schedule_id)
+        if schedule is not None and schedule.overlap_policy is OverlapPolicy.ALLOW_ALL:
+            return False
+        return await has_active_execution(session, execution.schedule_id, but=execution.id)
 
     async def _open_fired(self, session: AsyncSession, request: OpenRequest) -> Opened | Execution:
         """Opens the record of a cron fire, whose workflow is the first to know of it."""

@@ -235,6 +235,15 @@ async def test_buffer_one_holds_one_fire_back_until_its_turn(catalogue: Catalogu
     assert closed.waiting_workflow_id is None
 
 
+async def test_allow_all_starts_a_fire_beside_what_runs(catalogue: Catalogue) -> None:
+    recorder = Recorder(catalogue)
+    schedule = await saved_schedule(catalogue, overlap_policy=OverlapPolicy.ALLOW_ALL)
+
+    opened = [(await recorder.open(fire(schedule))).decision for _ in range(3)]
+
+    assert opened == ["run", "run", "run"]
+
+
 async def test_a_fire_of_a_deleted_schedule_runs_nothing(catalogue: Catalogue) -> None:
     recorder = Recorder(catalogue)
     schedule = await saved_schedule(catalogue)
