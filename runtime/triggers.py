@@ -1,6 +1,7 @@
 """Temporal Schedules that fire the executions of cron schedules."""
 
 from collections.abc import AsyncIterator
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Final
@@ -210,18 +211,25 @@ def _calendar_essence(calendar: ScheduleCalendarSpec) -> tuple[frozenset[int], .
     )
 
 
-async def owned_triggers(client: Client, task_queue: str, *, older_than: timedelta) -> AsyncIterator[UUID]:
-    """Yields the schedules that have a Temporal Schedule which starts workflows on this task queue.
+async def unknown_triggers(
+    client: Client,
+    task_queue: str,
+    known: AbstractSet[UUID],
+    *,
+    older_than: timedelta,
+) -> AsyncIterator[UUID]:
+    """Yields the schedules that have a Temporal Schedule which starts workflows on this task queue, but for known ones.
 
     Args:
         client: The server and its namespace, which other installations may share.
         task_queue: This installation's own.
+        known: Schedules that need no look.
         older_than: Leaves out what was created or changed more recently: its row may not be committed yet.
     """
     recent = datetime.now(UTC) - older_than
     async for listed in await client.list_schedules():
         schedule_id = schedule_of_trigger(listed.id)
-        if schedule_id is None:
+        if schedule_id is None or schedule_id in known:
             continue
         try:
             found = await client.get_schedule_handle(listed.id).describe(rpc_timeout=CALL_TIMEOUT)

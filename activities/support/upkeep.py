@@ -20,7 +20,7 @@ from contracts.execution import ExecutionStatus, TriggerType
 from contracts.names import KEEP_EXECUTIONS, KEEP_TRIGGERS, PROCEED
 from contracts.upkeep import ExecutionsKept, TriggersKept
 from runtime.temporal import register_search_attributes
-from runtime.triggers import CALL_TIMEOUT, apply_trigger, is_as_desired, owned_triggers, remove_trigger
+from runtime.triggers import CALL_TIMEOUT, apply_trigger, is_as_desired, remove_trigger, unknown_triggers
 
 _logger = logging.getLogger(__name__)
 
@@ -51,12 +51,14 @@ class Upkeep:
         """Brings every Temporal Schedule to what the catalogue says, and takes away those that it does not know."""
         await register_search_attributes(self._client)
         kept = TriggersKept()
+        known: set[UUID] = set()
         after: UUID | None = None
         while True:
             async with self._catalogue.read() as session:
                 page = await list_cron_schedules(session, after=after, limit=_PAGE)
             for schedule in page:
                 activity.heartbeat()
+                known.add(schedule.id)
                 kept.checked += 1
                 trigger = desired_trigger(schedule, utc_now())
                 stale = schedule.next_run_time != next_run_time(schedule, utc_now())
@@ -65,7 +67,7 @@ class Upkeep:
             if len(page) < _PAGE:
                 break
             after = page[-1].id
-        async for schedule_id in owned_triggers(self._client, self._task_queue, older_than=_SETTLED):
+        async for schedule_id in unknown_triggers(self._client, self._task_queue, known, older_than=_SETTLED):
             activity.heartbeat()
             kept.removed += await self._remove_unknown(schedule_id)
         return kept
