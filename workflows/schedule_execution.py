@@ -39,6 +39,7 @@ with workflow.unsafe.imports_passed_through():
         StepSpec,
         StepStatus,
         StoppingFailure,
+        TriggerType,
     )
     from contracts.ids import SUMMARY_BYTES, fired_execution_id, shortened
     from contracts.names import (
@@ -150,7 +151,8 @@ class ScheduleExecution:
             ),
             Opened,
         )
-        if self._request.execution_id is None and opened.decision == "run":
+        # A manual run has it from its start, and a run that goes on from the one before.
+        if self._request.trigger is TriggerType.CRON and self._request.carried is None and opened.decision == "run":
             workflow.upsert_search_attributes([_EXECUTION_ID.value_set(str(self._execution_id))])
         self._ahead.extend(opened.plan)
         self._total_steps, self._total_groups = opened.total_steps, opened.total_groups
