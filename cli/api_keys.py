@@ -5,14 +5,17 @@ import re
 import sys
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime, timedelta
-from typing import Annotated, Final, TypeVar
+from typing import TYPE_CHECKING, Annotated, Final, Literal, TypeVar
 
 import typer
 
-from catalogue.api_keys import Role, find_api_key_by_name, list_api_keys, new_api_key
-from catalogue.columns import utc_now
-from catalogue.engine import Catalogue
 from runtime.settings import load_settings
+
+if TYPE_CHECKING:
+    from catalogue.engine import Catalogue
+
+# The catalogue is imported where it is used: every other command, `rota dev` among them, does without it.
+# ruff: noqa: PLC0415
 
 app = typer.Typer(help="API keys: made, listed and revoked in the catalogue itself.", no_args_is_help=True)
 
@@ -21,21 +24,28 @@ Answer = TypeVar("Answer")
 _DURATION: Final = re.compile(r"(\d{1,5})d")
 
 
-def _with_catalogue(work: Callable[[Catalogue], Awaitable[Answer]]) -> Answer:
+def _with_catalogue(work: Callable[["Catalogue"], Awaitable[Answer]]) -> Answer:
+    from catalogue.engine import Catalogue
+    from cli.catalogue_access import catalogue_failures, check_catalogue_url
+
+    settings = load_settings()
+    check_catalogue_url(settings)
+
     async def run() -> Answer:
-        catalogue = Catalogue(load_settings().catalogue_url)
+        catalogue = Catalogue(settings.catalogue_url)
         try:
             return await work(catalogue)
         finally:
             await catalogue.close()
 
-    return asyncio.run(run())
+    with catalogue_failures(settings):
+        return asyncio.run(run())
 
 
 def _expiry(text: str) -> datetime:
     days = _DURATION.fullmatch(text)
     if days:
-        return utc_now() + timedelta(days=int(days[1]))
+        return datetime.now(UTC) + timedelta(days=int(days[1]))
     try:
         instant = datetime.fromisoformat(text)
     except ValueError:
@@ -46,16 +56,19 @@ def _expiry(text: str) -> datetime:
 @app.command("create")
 def create(
     name: Annotated[str, typer.Option(help="What the key is for; unique.")],
-    role: Annotated[Role, typer.Option(help="Administrator may change things, Reader may read.")],
+    role: Annotated[
+        Literal["Administrator", "Reader"], typer.Option(help="Administrator may change things, Reader may read.")
+    ],
     expires: Annotated[
         datetime | None,
         typer.Option(parser=_expiry, metavar="90d|TIME", help="When it stops working. [default: never]"),
     ] = None,
 ) -> None:
     """Makes a key and prints its secret, once, on a line of its own."""
+    from catalogue.api_keys import Role, find_api_key_by_name, new_api_key
 
-    async def work(catalogue: Catalogue) -> str | None:
-        row, secret = new_api_key(name, role, expires)
+    async def work(catalogue: "Catalogue") -> str | None:
+        row, secret = new_api_key(name, Role(role), expires)
         async with catalogue.write() as session:
             if await find_api_key_by_name(session, name) is not None:
                 return None
@@ -73,10 +86,13 @@ def create(
 @app.command("list")
 def list_keys() -> None:
     """Lists the keys, without their secrets."""
-    from rich.console import Console  # noqa: PLC0415 - `create` in a script does without it
-    from rich.table import Table  # noqa: PLC0415
+    from rich.console import Console
+    from rich.table import Table
 
-    async def work(catalogue: Catalogue) -> Table:
+    from catalogue.api_keys import list_api_keys
+    from catalogue.columns import utc_now
+
+    async def work(catalogue: "Catalogue") -> Table:
         table = Table("Name", "Role", "Begins with", "Created", "State")
         async with catalogue.read() as session:
             for key in await list_api_keys(session):
@@ -92,8 +108,10 @@ def list_keys() -> None:
 @app.command("revoke")
 def revoke(name: Annotated[str, typer.Argument(help="The key's name.")]) -> None:
     """Revokes a key, at once and for good."""
+    from catalogue.api_keys import find_api_key_by_name
+    from catalogue.columns import utc_now
 
-    async def work(catalogue: Catalogue) -> bool:
+    async def work(catalogue: "Catalogue") -> bool:
         async with catalogue.write() as session:
             key = await find_api_key_by_name(session, name)
             if key is None:

@@ -4,71 +4,62 @@ import asyncio
 import contextlib
 import logging
 import os
-import socket
 import sys
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
+from asyncio.subprocess import Process
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
-from dataclasses import dataclass
 from pathlib import Path
+from tempfile import TemporaryFile
 from types import TracebackType
-from typing import IO, Final, Self
+from typing import IO, ClassVar, Final, Self
 
 import httpx
 
 from cli.client import api_key_file
+from cli.ports import Ports
 from runtime.children import end_child, start_child
-from runtime.embedded import EmbeddedServerError, start_server
+from runtime.embedded import launch_server
+from runtime.errors import StartError
 from runtime.settings import Settings, SettingsError
 from runtime.signals import stop_requested
 
 _logger = logging.getLogger(__name__)
 
-_READY_SECONDS: Final = 60
+_READY_SECONDS: Final = 120
 _RESTART_DELAY_SECONDS: Final = 1.0
 _STOP_SECONDS: Final = 10.0
 
 
-@dataclass(frozen=True)
-class Ports:
-    """Where `rota dev` listens."""
+class DevStackError(StartError):
+    """What `rota dev` consists of did not come up; the message is one line."""
 
-    host: str
-    api: int
-    temporal: int
-    ui: int
-
-    @property
-    def api_url(self) -> str:
-        """Base URL of the API."""
-        return f"http://{self.host}:{self.api}"
-
-    @property
-    def ui_url(self) -> str:
-        """URL of the Temporal Web UI."""
-        return f"http://{self.host}:{self.ui}"
-
-    def check_free(self) -> None:
-        """Checks that nothing listens there yet.
-
-        Raises:
-            SettingsError: A port is taken; the message names the option to change.
-        """
-        for option, port in (("--api-port", self.api), ("--temporal-port", self.temporal), ("--ui-port", self.ui)):
-            with socket.socket() as probe:
-                probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-                try:
-                    probe.bind((self.host, port))
-                except OSError as error:
-                    raise SettingsError(f"{option}: {self.host}:{port} cannot be used: {error.strerror}") from None
+    exit_code: ClassVar[int] = 1
 
 
 async def run_dev(settings: Settings, ports: Ports, *, with_worker: bool) -> None:
-    """Runs everything until the process is asked to stop, then ends it in good order."""
+    """Runs everything until the process is asked to stop, be it during the start, then ends it in good order.
+
+    Raises:
+        StartError: As `dev_stack` does.
+    """
     stopping = asyncio.create_task(stop_requested())
+    running = asyncio.create_task(_run(settings, ports, with_worker=with_worker))
+    try:
+        await asyncio.wait({stopping, running}, return_when=asyncio.FIRST_COMPLETED)
+        if not running.done():
+            _logger.info("stopping: running steps get %.0f s", settings.drain_seconds.total_seconds())
+    finally:
+        stopping.cancel()
+        running.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await running
+
+
+async def _run(settings: Settings, ports: Ports, *, with_worker: bool) -> None:
+    """Runs everything until this task is cancelled."""
     async with dev_stack(settings, ports, with_worker=with_worker) as first_start:
         _announce(settings, ports, first_start=first_start)
-        await stopping
-        _logger.info("stopping: running steps get %.0f s", settings.drain_seconds.total_seconds())
+        await asyncio.Event().wait()
 
 
 def _announce(settings: Settings, ports: Ports, *, first_start: bool) -> None:
@@ -109,72 +100,69 @@ async def dev_stack(
         Whether this was the first start, at which the API key was made.
 
     Raises:
-        SettingsError: A port is taken, or the data folder is in use by another `rota dev`.
-        EmbeddedServerError: The Temporal server cannot be run, or the API does not come up.
+        SettingsError: A port or a setting cannot be used, or the data folder is in use by another `rota dev`.
+        DevStackError: The catalogue cannot be prepared, or a process does not come up.
+        runtime.embedded.EmbeddedServerError: There is no Temporal server.
     """
-    settings.data_dir.mkdir(parents=True, exist_ok=True)
+    settings.make_data_dir()
     environment = _environment(settings, ports) | dict(environment or {})
     async with AsyncExitStack() as stack:
-        stack.enter_context(_only_one(settings.data_dir))
-        ports.check_free()
-        server_log = stack.enter_context((settings.data_dir / "temporal.log").open("ab"))
+        stack.enter_context(hold_data_dir(settings.data_dir))
+        ports.check()
+        server_log_file = settings.data_dir / "temporal.log"
+        server_log = stack.enter_context(server_log_file.open("ab"))
         log = stack.enter_context(log_file.open("ab")) if log_file else None
-        preparing = asyncio.create_task(_prepare(settings, environment, log))
+        children: list[_KeptUp] = []
 
-        async def server() -> asyncio.subprocess.Process:
-            started = await start_server(
-                host=ports.host,
-                port=ports.temporal,
-                ui_port=ports.ui,
-                database=settings.data_dir / "temporal.db",
-                log=server_log,
-            )
-            return started.process
+        async def start(child: _KeptUp) -> None:
+            children.append(await stack.enter_async_context(child))
 
-        await stack.enter_async_context(_KeptUp("Temporal server", server, _STOP_SECONDS))
-        first_start = await preparing
+        # Nobody waits for the server: it starts while the catalogue is prepared and the API is loaded.
+        await start(_KeptUp("Temporal server", _server(settings, ports, server_log), str(server_log_file)))
+        first_start = await _prepare(settings, environment)
         api = _rota(environment, log, "api", "--host", ports.host, "--port", str(ports.api))
-        await stack.enter_async_context(_KeptUp("API", api, _STOP_SECONDS))
+        where = str(log_file) if log_file else "the lines above"
+        await start(_KeptUp("API", api, where))
         if with_worker:
-            drain = settings.drain_seconds.total_seconds() + settings.kill_grace_seconds.total_seconds()
-            await stack.enter_async_context(_KeptUp("worker", _rota(environment, log, "worker"), drain + _STOP_SECONDS))
-        await _wait_until_ready(ports, with_worker=with_worker)
+            drain = settings.drain_seconds + settings.kill_grace_seconds
+            await start(_KeptUp("worker", _rota(environment, log, "worker"), where, drain.total_seconds()))
+        await _wait_until_ready(ports, children, with_worker=with_worker)
+        for child in children:
+            child.keep_up()
         yield first_start
 
 
 class _KeptUp:
-    """A child process that is started again when it ends by itself."""
+    """A child process that, once it is kept up, is started again when it ends by itself."""
 
-    def __init__(
-        self,
-        name: str,
-        start: Callable[[], Awaitable[asyncio.subprocess.Process]],
-        stop_seconds: float,
-    ) -> None:
-        self._name = name
+    def __init__(self, name: str, start: Callable[[], Awaitable[Process]], log: str, drain_seconds: float = 0) -> None:
+        self.name = name
+        self.log = log
         self._start = start
-        self._stop_seconds = stop_seconds
+        self._stop_seconds = drain_seconds + _STOP_SECONDS
+        self._keeper: asyncio.Task[None] | None = None
 
     async def __aenter__(self) -> Self:
-        self._process = await self._start()
-        self._keeper = asyncio.create_task(self._keep())
+        self.process = await self._start()
         return self
+
+    def keep_up(self) -> None:
+        """Starts it again from now on."""
+        self._keeper = asyncio.create_task(self._keep())
 
     async def _keep(self) -> None:
         while True:
-            code = await self._process.wait()
-            _logger.error("the %s ended with code %s; starting it again", self._name, code)
+            code = await self.process.wait()
+            _logger.error("the %s ended with code %s; starting it again", self.name, code)
             await asyncio.sleep(_RESTART_DELAY_SECONDS)
-            try:
-                self._process = await self._start()
-            except EmbeddedServerError as error:
-                _logger.error("the %s did not start: %s", self._name, error)  # noqa: TRY400 - the message says it all
+            self.process = await self._start()
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._keeper.cancel()
-        await end_child(self._process, seconds=self._stop_seconds)
+        if self._keeper:
+            self._keeper.cancel()
+        await end_child(self.process, seconds=self._stop_seconds)
 
 
 def _environment(settings: Settings, ports: Ports) -> dict[str, str]:
@@ -191,50 +179,71 @@ def _environment(settings: Settings, ports: Ports) -> dict[str, str]:
     }
 
 
-def _rota(
-    environment: Mapping[str, str],
-    log: IO[bytes] | None,
-    *arguments: str,
-) -> Callable[[], Awaitable[asyncio.subprocess.Process]]:
-    async def start() -> asyncio.subprocess.Process:
+def _server(settings: Settings, ports: Ports, log: IO[bytes]) -> Callable[[], Awaitable[Process]]:
+    async def start() -> Process:
+        database = settings.data_dir / "temporal.db"
+        return await launch_server(host=ports.host, port=ports.temporal, ui_port=ports.ui, database=database, log=log)
+
+    return start
+
+
+def _rota(environment: Mapping[str, str], log: IO[bytes] | None, *arguments: str) -> Callable[[], Awaitable[Process]]:
+    async def start() -> Process:
         command = [sys.executable, "-m", "cli.main", *arguments]
         return await start_child(command, output=log, environment=environment)
 
     return start
 
 
-async def _prepare(settings: Settings, environment: Mapping[str, str], log: IO[bytes] | None) -> bool:
-    """Migrates the catalogue and makes the first API key, in a process that takes its memory with it."""
+async def _prepare(settings: Settings, environment: Mapping[str, str]) -> bool:
+    """Prepares the data folder in a process that takes its memory with it; returns whether there was no API key yet."""
     first_start = not api_key_file(settings.data_dir).exists()
-    process = await start_child([sys.executable, "-m", "cli.prepare"], output=log, environment=environment)
-    if await process.wait() != 0:
-        raise EmbeddedServerError("the catalogue could not be prepared; the lines above say why")
+    with TemporaryFile() as output:
+        process = await start_child([sys.executable, "-m", "cli.prepare"], output=output, environment=environment)
+        try:
+            code = await process.wait()
+        finally:
+            await end_child(process)
+        if code != 0:
+            output.seek(0)
+            lines = output.read().decode(errors="replace").strip().splitlines()
+            reason = lines[-1] if lines else f"the catalogue could not be prepared (code {code})"
+            raise SettingsError(reason) if code == SettingsError.exit_code else DevStackError(reason)
     return first_start
 
 
-async def _wait_until_ready(ports: Ports, *, with_worker: bool) -> None:
+async def _wait_until_ready(ports: Ports, children: Iterable[_KeptUp], *, with_worker: bool) -> None:
     url = f"{ports.api_url}/api/v1/health/ready"
     async with httpx.AsyncClient(timeout=5) as client:
         try:
             async with asyncio.timeout(_READY_SECONDS):
                 while True:
+                    for child in children:
+                        if child.process.returncode is not None:
+                            code = child.process.returncode
+                            raise DevStackError(
+                                f"the {child.name} ended with code {code} at its start: see {child.log}"
+                            )
                     with contextlib.suppress(httpx.TransportError):
                         answer = await client.get(url)
                         if answer.is_success and (answer.json()["workers"] or not with_worker):
                             return
                     await asyncio.sleep(0.05)
         except TimeoutError:
-            raise EmbeddedServerError(f"not ready within {_READY_SECONDS} s: see the lines above") from None
+            raise DevStackError(
+                f"not ready within {_READY_SECONDS} s: see {', '.join({child.log for child in children})}"
+            ) from None
 
 
 @contextmanager
-def _only_one(data_dir: Path) -> Iterator[None]:
-    """Holds the data folder's lock.
+def hold_data_dir(data_dir: Path) -> Iterator[Path]:
+    """Holds the data folder's lock, and gives its file.
 
     Raises:
         SettingsError: Another `rota dev` holds it.
     """
-    with (data_dir / "lock").open("a") as file:
+    lock = data_dir / "lock"
+    with lock.open("a") as file:
         if sys.platform != "win32":
             import fcntl  # noqa: PLC0415 - POSIX only
 
@@ -242,4 +251,4 @@ def _only_one(data_dir: Path) -> Iterator[None]:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except OSError:
                 raise SettingsError(f"--data-dir: another `rota dev` uses {data_dir}") from None
-        yield
+        yield lock

@@ -26,13 +26,13 @@ app.add_typer(executions.app, name="executions")
 
 
 def run(arguments: Sequence[str] | None = None) -> None:
-    """Runs the command with these arguments, or with the process's own; a wrong setting is one line and code 2."""
+    """Runs the command with these arguments, or with the process's own; what keeps it from starting is one line."""
     use_packaged_zones()
     try:
         app(args=list(arguments) if arguments is not None else None)
     except StartError as error:
         sys.stderr.write(f"rota: {error}\n")
-        sys.exit(2)
+        sys.exit(error.exit_code)
     except SystemExit as ending:
         if has_native_threads():
             leave(ending.code if isinstance(ending.code, int) else 0 if ending.code is None else 1)

@@ -1,13 +1,16 @@
-"""What `rota dev` does to its data folder before the servers start: the schema, and the first API key."""
+"""What `rota dev` does to its data folder before API and worker start: the schema, the secret key, the first API key."""
 
 import asyncio
 import os
+import sys
 
 from catalogue.api_keys import Role, find_api_key, new_api_key
 from catalogue.columns import utc_now
 from catalogue.engine import Catalogue
 from catalogue.migrations import migrate
+from cli.catalogue_access import catalogue_failures, check_catalogue_url
 from cli.client import api_key_file
+from runtime.errors import StartError
 from runtime.logs import configure_logging
 from runtime.settings import Settings, load_settings
 
@@ -31,8 +34,24 @@ async def _make_first_key(settings: Settings) -> None:
         await catalogue.close()
 
 
+def prepare(settings: Settings) -> None:
+    """Brings the catalogue to the newest schema; makes the secret key and the first API key where there are none.
+
+    Raises:
+        StartError: A setting is wrong, or the database cannot be used.
+    """
+    check_catalogue_url(settings)
+    # The API and the worker start at the same time: both find the key made.
+    _ = settings.secret_box
+    with catalogue_failures(settings):
+        migrate(settings.catalogue_url)
+        asyncio.run(_make_first_key(settings))
+
+
 if __name__ == "__main__":
     configure_logging()
-    chosen = load_settings()
-    migrate(chosen.catalogue_url)
-    asyncio.run(_make_first_key(chosen))
+    try:
+        prepare(load_settings())
+    except StartError as failure:
+        sys.stderr.write(f"{failure}\n")
+        sys.exit(failure.exit_code)

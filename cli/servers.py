@@ -9,8 +9,9 @@ from typing import Annotated
 
 import typer
 
+from cli.ports import Ports, check_listen
 from runtime.logs import configure_logging
-from runtime.settings import Settings, load_settings, unknown_variables
+from runtime.settings import Settings, SettingsError, load_settings, unknown_variables
 
 _logger = logging.getLogger(__name__)
 
@@ -25,13 +26,33 @@ def _settings(**overrides: object) -> Settings:
     return settings
 
 
+def _check_server_settings(settings: Settings) -> None:
+    """Checks what would otherwise fail in the middle of the start of an API or a worker.
+
+    Raises:
+        StartError: The catalogue's URL, the secret key's file or Temporal's own settings cannot be used.
+    """
+    from temporalio.envconfig import ClientConfig  # noqa: PLC0415
+
+    from cli.catalogue_access import check_catalogue_url  # noqa: PLC0415
+
+    check_catalogue_url(settings)
+    _ = settings.secret_box
+    try:
+        ClientConfig.load_client_connect_config()
+    except RuntimeError as error:
+        raise SettingsError(f"TEMPORAL_* variables or profile: {error}") from None
+
+
 def dev(
     data_dir: Annotated[
         Path | None,
         typer.Option(help="Folder of the catalogue, the server's state, the keys. [default: .rota]"),
     ] = None,
-    host: Annotated[str, typer.Option(help="Address on which everything listens.")] = "127.0.0.1",
-    api_port: Annotated[int, typer.Option(help="Port of the REST API.")] = 8080,
+    host: Annotated[
+        str | None, typer.Option(help="Address on which everything listens. [default: ROTA_API_HOST, 127.0.0.1]")
+    ] = None,
+    api_port: Annotated[int | None, typer.Option(help="Port of the REST API. [default: ROTA_API_PORT, 8080]")] = None,
     temporal_port: Annotated[int, typer.Option(help="Port of the embedded Temporal server.")] = 7233,
     ui_port: Annotated[int, typer.Option(help="Port of the Temporal Web UI.")] = 8233,
     no_worker: Annotated[bool, typer.Option("--no-worker", help="Run no worker: start your own.")] = False,  # noqa: FBT002
@@ -40,10 +61,11 @@ def dev(
 
     State is kept in the data folder and survives restarts. Ctrl-C lets running steps end, then ends it all.
     """
-    from cli.dev import Ports, run_dev  # noqa: PLC0415
+    from cli.dev import run_dev  # noqa: PLC0415
 
-    settings = _settings(data_dir=data_dir)
-    asyncio.run(run_dev(settings, Ports(host, api_port, temporal_port, ui_port), with_worker=not no_worker))
+    settings = _settings(data_dir=data_dir, api_host=host, api_port=api_port)
+    ports = Ports(settings.api_host, settings.api_port, temporal_port, ui_port)
+    asyncio.run(run_dev(settings, ports, with_worker=not no_worker))
 
 
 def api(
@@ -55,6 +77,8 @@ def api(
     import uvicorn  # noqa: PLC0415
 
     settings = _settings(api_host=host, api_port=port)
+    _check_server_settings(settings)
+    check_listen("--port", settings.api_host, settings.api_port)
     uvicorn.run(
         "api.app:app_from_environment",
         factory=True,
@@ -71,17 +95,22 @@ def worker() -> None:
     """Runs a worker: it carries out executions and their steps. SIGTERM lets running steps end first."""
     from worker import run_worker  # noqa: PLC0415
 
-    asyncio.run(run_worker(_settings()))
+    settings = _settings()
+    _check_server_settings(settings)
+    asyncio.run(run_worker(settings))
 
 
 def migrate() -> None:
     """Brings the catalogue to the newest schema. Safe to repeat."""
     from catalogue.migrations import migrate as upgrade  # noqa: PLC0415
+    from cli.catalogue_access import catalogue_failures, check_catalogue_url  # noqa: PLC0415
 
     settings = _settings()
     if settings.database_url is None:
-        settings.data_dir.mkdir(parents=True, exist_ok=True)
-    upgrade(settings.catalogue_url)
+        settings.make_data_dir()
+    check_catalogue_url(settings)
+    with catalogue_failures(settings):
+        upgrade(settings.catalogue_url)
     sys.stdout.write("The catalogue is at the newest schema.\n")
 
 

@@ -13,7 +13,6 @@ from typing import IO, Final
 from contracts.names import SEARCH_ATTRIBUTES
 from runtime.children import end_child, start_child
 from runtime.errors import StartError
-from runtime.temporal import connect_to
 from runtime.zones import zone_environment
 
 # One shard polls its queues 20 times a second on a stock server, and one node needs no partitions: measured, 40
@@ -79,7 +78,7 @@ def server_command(
     return command
 
 
-async def start_server(
+async def launch_server(
     *,
     host: str,
     port: int,
@@ -87,8 +86,8 @@ async def start_server(
     database: Path | None,
     log: IO[bytes],
     dynamic_config: dict[str, str] | None = None,
-) -> EmbeddedServer:
-    """Starts the embedded server and waits until it answers.
+) -> asyncio.subprocess.Process:
+    """Starts the embedded server; it answers a while later.
 
     Args:
         host: Address to listen on.
@@ -99,10 +98,32 @@ async def start_server(
         dynamic_config: Settings besides `DYNAMIC_CONFIG`.
 
     Raises:
-        EmbeddedServerError: It ended, or did not answer within a minute.
+        EmbeddedServerError: There is no server to start.
     """
     command = server_command(host=host, port=port, ui_port=ui_port, database=database, dynamic_config=dynamic_config)
-    process = await start_child(command, output=log, environment={**os.environ, **zone_environment()})
+    return await start_child(command, output=log, environment={**os.environ, **zone_environment()})
+
+
+async def start_server(
+    *,
+    host: str,
+    port: int,
+    ui_port: int | None,
+    database: Path | None,
+    log: IO[bytes],
+    dynamic_config: dict[str, str] | None = None,
+) -> EmbeddedServer:
+    """Starts the embedded server as `launch_server` does, and waits until it answers.
+
+    Raises:
+        EmbeddedServerError: It ended, or did not answer within a minute.
+    """
+    # The supervisor of `rota dev`, which does not wait here, does without the SDK.
+    from runtime.temporal import connect_to  # noqa: PLC0415
+
+    process = await launch_server(
+        host=host, port=port, ui_port=ui_port, database=database, log=log, dynamic_config=dynamic_config
+    )
     address = f"{host}:{port}"
     try:
         async with asyncio.timeout(_START_SECONDS):
@@ -116,4 +137,7 @@ async def start_server(
     except TimeoutError:
         await end_child(process)
         raise EmbeddedServerError(f"the Temporal server did not answer on {address} within a minute") from None
+    except asyncio.CancelledError:
+        await end_child(process)
+        raise
     return EmbeddedServer(process, address, None if ui_port is None else f"http://{host}:{ui_port}")

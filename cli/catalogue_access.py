@@ -1,0 +1,81 @@
+"""What a user is told when the catalogue's database cannot be used."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import ClassVar, Final
+
+from alembic.util import CommandError
+from sqlalchemy import make_url
+from sqlalchemy.engine import URL
+from sqlalchemy.exc import DBAPIError, SQLAlchemyError
+
+from catalogue.engine import sync_url
+from runtime.errors import StartError
+from runtime.settings import Settings, SettingsError
+
+# SQLite has no codes for these; PostgreSQL: undefined_table and undefined_column (its documentation, appendix A).
+_SQLITE_UNMIGRATED: Final = ("no such table", "no such column", "has no column named", "unable to open database file")
+_POSTGRES_UNMIGRATED: Final = frozenset({"42P01", "42703"})
+
+
+class CatalogueUnusable(StartError):
+    """The catalogue's database cannot be used now; the message is one line."""
+
+    exit_code: ClassVar[int] = 1
+
+
+def check_catalogue_url(settings: Settings) -> None:
+    """Checks what can be known of the catalogue's URL without connecting.
+
+    Raises:
+        StartError: It cannot be used; the message is one line that names the setting.
+    """
+    url = sync_url(settings.catalogue_url)
+    if "@" in (url.host or ""):
+        # The part behind the first @ would be shown as the host.
+        raise SettingsError("ROTA_DATABASE_URL: write an @ in the user or the password as %40")
+    with catalogue_failures(settings):
+        url.get_dialect().import_dbapi()
+
+
+@contextmanager
+def catalogue_failures(settings: Settings) -> Iterator[None]:
+    """Turns what a database, its driver or the migrations raise into one line.
+
+    Raises:
+        CatalogueUnusable: The database cannot be used; without a secret in the message.
+        SettingsError: The driver is not installed.
+    """
+    try:
+        yield
+    except DBAPIError as error:
+        raise CatalogueUnusable(_reason(error, make_url(settings.catalogue_url))) from None
+    except (SQLAlchemyError, CommandError) as error:
+        shown = _shown(make_url(settings.catalogue_url))
+        raise CatalogueUnusable(f"the catalogue {shown} cannot be used: {_one_line(error)}") from None
+    except ModuleNotFoundError as error:
+        if error.name != "psycopg":
+            raise
+        raise SettingsError("ROTA_DATABASE_URL: PostgreSQL needs a driver: pip install 'rota[postgres]'") from None
+
+
+def _reason(error: DBAPIError, url: URL) -> str:
+    text = _one_line(error.orig)
+    unmigrated = getattr(error.orig, "sqlstate", None) in _POSTGRES_UNMIGRATED or any(
+        hint in text for hint in _SQLITE_UNMIGRATED
+    )
+    if unmigrated:
+        return f"the catalogue {_shown(url)} is not at the newest schema: run `rota migrate`"
+    for secret in (url.password, url.query.get("password")):
+        if secret:
+            text = text.replace(str(secret), "***")
+    return f"the catalogue {_shown(url)} cannot be used: {text}"
+
+
+def _shown(url: URL) -> str:
+    # A password may stand in the query, too.
+    return url.set(query={}).render_as_string()
+
+
+def _one_line(error: BaseException | None) -> str:
+    return " ".join(str(error).split())
