@@ -27,7 +27,7 @@ from cli.definitions import (
     load_documents,
     resolve_names,
 )
-from cli.dev import Ports, dev_stack
+from cli.ports import Ports
 from cli.watch import watch
 from runtime.settings import Settings, SettingsError, load_settings
 
@@ -37,11 +37,16 @@ _KINDS: Final = ("joiners", "movers", "leavers")
 _HOST: Final = "127.0.0.1"
 _OUTPUT_LINES: Final = 40
 
+# Says that a folder is the demo's own, and may be emptied.
+_MARKER: Final = ".rota-demo"
+
 
 def demo(
     data_dir: Annotated[
         Path,
-        typer.Option(help="Folder for everything the demo writes; emptied at its start."),
+        typer.Option(
+            help="Folder for everything the demo writes: a new or empty one, or the demo's own, which is emptied."
+        ),
     ] = Path(".rota/demo"),
 ) -> None:
     """Runs the example in examples/identity: HR and badge exports become identities, twice, the second time a delta.
@@ -51,17 +56,43 @@ def demo(
     """
     if not (_EXAMPLE / "schedule.yaml").exists():
         raise SettingsError(f"there is no {_EXAMPLE} here: run the demo in a checkout of Rota")
-    shutil.rmtree(data_dir, ignore_errors=True)
     database = data_dir.absolute() / "rota.db"
     settings = load_settings(
         data_dir=data_dir,
         database_url=f"sqlite:///{database}",
         script_roots=os.pathsep.join([str(Path.cwd()), str(data_dir.absolute())]),
     )
+    settings.make_data_dir()
+    empty_demo_dir(settings.data_dir)
     raise typer.Exit(0 if asyncio.run(_demo(settings)) else 1)
 
 
+def empty_demo_dir(folder: Path) -> None:
+    """Empties a folder of the demo's own, and makes an empty one its own.
+
+    Raises:
+        SettingsError: The folder holds something else, or another demo uses it.
+    """
+    from cli.dev import hold_data_dir  # noqa: PLC0415
+
+    marker = folder / _MARKER
+    if not marker.exists():
+        if any(folder.iterdir()):
+            raise SettingsError(f"--data-dir: {folder} is not empty, and not the demo's own: name another folder")
+        marker.touch()
+    with hold_data_dir(folder) as lock:
+        for path in folder.iterdir():
+            if path in {marker, lock}:
+                continue
+            if path.is_dir() and not path.is_symlink():
+                shutil.rmtree(path)
+            else:
+                path.unlink()
+
+
 async def _demo(settings: Settings) -> bool:
+    from cli.dev import dev_stack  # noqa: PLC0415 - the other commands do without it
+
     console = make_console()
     api, temporal, ui = _free_ports(3)
     ports = Ports(_HOST, api, temporal, ui)
