@@ -1,6 +1,8 @@
 """`rota dev` killed, stopped and started again."""
 
+import asyncio
 import signal
+import socket
 import stat
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -28,6 +30,14 @@ def script(folder: Path, name: str, text: str) -> dict[str, Any]:
     path.write_text(f"#!/bin/sh\n{text}\n")
     path.chmod(path.stat().st_mode | stat.S_IXUSR)
     return {"stepType": "Executable", "executablePath": name, "name": name}
+
+
+def is_alive(process: psutil.Process) -> bool:
+    """Whether it runs: one that ended may stay listed until its new parent, the system's first process, asks for it."""
+    try:
+        return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False
 
 
 async def test_killed_in_mid_run_it_goes_on_by_itself(dev: DevProcess, tmp_path: Path) -> None:
@@ -80,11 +90,14 @@ async def test_a_stop_ends_every_process_and_the_state_survives(
         return bool(execution["steps"][0]["status"] == "Processing")
 
     await eventually(is_running)
-    tree = dev.tree()
+    assert dev.process is not None
+    # The processes of the step are among them.
+    everything = psutil.Process(dev.process.pid).children(recursive=True)
+    assert len(everything) > 3
     code = await dev.stop(number)
 
     assert code == 0
-    assert not [process for process in tree if psutil.pid_exists(process.pid)]
+    assert not [process for process in everything if is_alive(process)]
     assert (tmp_path / "quick.runs").read_text() == "done\n"
     key = dev.data_dir / "api-key"
     assert stat.S_IMODE(key.stat().st_mode) == 0o600
@@ -107,12 +120,59 @@ async def test_a_cron_schedule_fires_by_itself(dev: DevProcess, tmp_path: Path) 
         listed = await dev.call("GET", f"/schedule-executions?scheduleId={schedule['id']}")
         return [execution for execution in listed["items"] if execution["completedAt"]]
 
-    [execution] = await eventually(fired, seconds=100)
+    # The next minute may have fired in between: the newest comes first.
+    execution = (await eventually(fired, seconds=100))[-1]
     assert execution["status"] == "Complete"
     assert (execution["initiatedByType"], execution["initiatedByName"]) == ("System", "Scheduler")
     again = await dev.call("GET", f"/schedules/{schedule['id']}")
-    assert again["lastRunTime"] == execution["queuedAt"]
+    assert again["lastRunTime"] >= execution["queuedAt"]
     assert again["nextRunTime"] > execution["queuedAt"]
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+async def test_a_stop_during_the_start_is_heeded(tmp_path: Path, number: signal.Signals) -> None:
+    # A database that takes connections and never says a word: the start would not end by itself.
+    with socket.socket() as silent:
+        silent.bind(("127.0.0.1", 0))
+        silent.listen()
+        url = f"postgresql://u@127.0.0.1:{silent.getsockname()[1]}/x"
+        dev = DevProcess(tmp_path, environment={"ROTA_DATABASE_URL": url})
+        starting = asyncio.create_task(dev.start())
+
+        async def children() -> list[psutil.Process]:
+            found = psutil.Process(dev.process.pid).children(recursive=True) if dev.process else []
+            return found if len(found) == 2 else []
+
+        everything = await eventually(children)
+        starting.cancel()
+        code = await dev.stop(number)
+
+    assert code == 0
+    assert not [process for process in everything if is_alive(process)]
+    assert "Traceback" not in (tmp_path / "dev.log").read_text()
+
+
+async def test_a_process_that_ends_at_its_start_ends_the_start(tmp_path: Path) -> None:
+    dev = DevProcess(tmp_path)
+    dev.data_dir.mkdir()
+    (dev.data_dir / "temporal.db").write_text("no database, and longer than the header of one would have to be\n" * 20)
+    with pytest.raises(
+        AssertionError, match=r"rota: the Temporal server ended with code 1 at its start: see .*temporal"
+    ):
+        await dev.start()
+    assert dev.process is not None
+    assert dev.process.returncode == 1
+
+
+async def test_a_database_that_is_not_supported_is_one_line(tmp_path: Path) -> None:
+    dev = DevProcess(tmp_path, environment={"ROTA_DATABASE_URL": "mysql://u:swordfish@h/x"})
+    with pytest.raises(AssertionError):
+        await dev.start()
+    assert dev.process is not None
+    assert dev.process.returncode == 2
+    assert (tmp_path / "dev.log").read_text() == (
+        "rota: ROTA_DATABASE_URL: mysql is not supported; use sqlite or postgresql\n"
+    )
 
 
 async def test_a_second_one_on_the_same_folder_is_refused(dev: DevProcess) -> None:
