@@ -154,5 +154,10 @@ class Upkeep:
             return False
         _logger.warning("execution %s of schedule %s closed: %s", execution.id, execution.schedule_id, message)
         if waiting is not None:
-            await self._client.get_workflow_handle(waiting.workflow_id).signal(PROCEED, rpc_timeout=CALL_TIMEOUT)
+            try:
+                await self._client.get_workflow_handle(waiting.workflow_id).signal(PROCEED, rpc_timeout=CALL_TIMEOUT)
+            except RPCError as error:
+                # Gone too: its own record is closed next.
+                if error.status != RPCStatusCode.NOT_FOUND:
+                    raise
         return True
