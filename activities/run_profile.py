@@ -1,7 +1,7 @@
 """The step type `RunProfile`: runs a run profile of a connected system through the system's connector."""
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Final
 
 from pydantic import Field
 
@@ -9,16 +9,20 @@ from activities.support.registry import all_connectors
 from activities.support.settings import opened_settings
 from activities.support.step_type import Lookup, StepConfig, StepFailure, StepRun, StepType
 
+_MAX_ID: Final = 2_147_483_647
+"""The largest id of JIM and of the catalogue: what 32 bits hold."""
+
 
 class RunProfileConfig(StepConfig):
     """The fields of a RunProfile step."""
 
     connected_system_id: int = Field(
         ge=1,
+        le=_MAX_ID,
         title="Connected System ID",
         description="Connected system that the run works on.",
     )
-    run_profile_id: int = Field(ge=1, title="Run Profile ID", description="Run profile of that system.")
+    run_profile_id: int = Field(ge=1, le=_MAX_ID, title="Run Profile ID", description="Run profile of that system.")
 
 
 class RunProfile(StepType[RunProfileConfig]):
