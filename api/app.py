@@ -24,7 +24,7 @@ AsgiApp = Callable[[Scope, Any, Any], Awaitable[None]]
 
 _QUERY_NAMES: Final = {
     name.lower(): name
-    for name in ("page", "pageSize", "search", "sortBy", "sortDescending", "scheduleId", "status", "changeReason")
+    for name in ("page", "pageSize", "search", "sortBy", "sortDescending", "scheduleId", "status", "from", "count")
 }
 
 
@@ -85,8 +85,8 @@ def create_app(settings: Settings, *, temporal: Client | None = None) -> FastAPI
         redirect_slashes=False,
         responses={"4XX": {"model": ErrorResponse}, "503": {"model": ErrorResponse}},
     )
-    install_error_handlers(app)
     app.add_middleware(LenientAddresses)
+    install_error_handlers(app)
     for resource in (schedules, executions, connected_systems, health):
         app.include_router(resource.router)
     return app

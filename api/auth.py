@@ -5,7 +5,7 @@ from typing import Annotated, Final
 from fastapi import Depends, Request, Security
 from fastapi.security import APIKeyHeader
 
-from api.context import ContextDep
+from api.context import Context
 from api.errors import Forbidden, Unauthorised
 from catalogue.api_keys import ApiKey, Role, find_api_key
 from catalogue.columns import utc_now
@@ -20,26 +20,36 @@ _header = APIKeyHeader(
 )
 
 
-async def authenticate(
-    request: Request,
-    context: ContextDep,
-    secret: Annotated[str | None, Security(_header)],
-) -> ApiKey:
-    """Returns the key of the request.
+async def authenticate(request: Request, secret: Annotated[str | None, Security(_header)]) -> ApiKey:
+    """Returns the key of the request, which is looked up once for each request.
 
     Raises:
         Unauthorised: It has none, or one that is unknown, expired or revoked.
         Forbidden: It is a Reader's, and the request would change something.
     """
+    known: ApiKey | None = getattr(request.state, "caller", None)
+    if known is not None:
+        return known
     if secret is None or not secret.strip():
         raise Unauthorised("Authentication required: send an API key in the header X-API-Key.")
+    context: Context = request.app.state.context
     async with context.catalogue.read() as session:
         key = await find_api_key(session, secret.strip())
     if key is None or not key.is_valid(utc_now()):
         raise Unauthorised("The API key is unknown, expired or revoked.")
     if key.role is Role.READER and request.method not in _READING_METHODS:
         raise Forbidden("This API key has the role Reader: it may read, but change nothing.")
+    request.state.caller = key
     return key
+
+
+async def authenticate_first(request: Request) -> None:
+    """Authenticates before FastAPI does: it reads and parses a body, anyone's, before it asks its dependencies.
+
+    Raises:
+        Unauthorised, Forbidden: As `authenticate`.
+    """
+    await authenticate(request, await _header(request))
 
 
 CallerDep = Annotated[ApiKey, Depends(authenticate)]

@@ -1,23 +1,44 @@
-"""Reading bodies: what counts as JSON here, and what no JSON body may hold."""
+"""Reading requests: what counts as JSON here, and what no JSON body and no query may hold."""
 
+import asyncio
 import codecs
 import json
+import re
 from collections.abc import Callable, Coroutine
 from typing import Any, Final
 
 from fastapi import Request, Response
 from fastapi.routing import APIRoute
 
+from api.auth import authenticate_first
 from api.errors import PayloadTooLarge, UnsupportedMediaType, ValidationFailed
 
 MAX_BODY_BYTES: Final = 8 * 1024 * 1024
 MAX_DEPTH: Final = 32
 
+MAX_CONTAINERS: Final = 100_000
+"""Objects and arrays of one body: ten times the steps of the largest schedule. More cost seconds and mean nothing."""
+
+# A larger body is parsed in a thread: it takes long enough for other requests to notice.
+_THREAD_BYTES: Final = 64 * 1024
+
+# A string, closed or not, or a bracket. Possessive: what a string has taken is never tried again.
+_STRING_OR_BRACKET: Final = re.compile(r'"[^"\\]*+(?:\\.[^"\\]*+)*+"?|[\[\]{}]', re.DOTALL)
+
+# Escapes that may be a NUL or half a surrogate pair; raw ones are no JSON and no UTF-8.
+_SUSPECT_ESCAPE: Final = re.compile(r"\\u(?:0000|[dD][89a-fA-F])")
+_UNSTORABLE: Final = re.compile("[\0\ud800-\udfff]")
+
+_NO_OBJECT: Final = "The body must be a JSON object."
+
 Handler = Callable[[Request], Coroutine[Any, Any, Response]]
 
 
 class JsonRoute(APIRoute):
-    """A route that reads its JSON body strictly, before FastAPI sees it; one without a body ignores what is sent."""
+    """A route for those with a key, that reads its JSON body strictly, before FastAPI sees it.
+
+    One without a body ignores what is sent.
+    """
 
     def get_route_handler(self) -> Handler:
         """Returns FastAPI's handler, behind the checks."""
@@ -25,23 +46,36 @@ class JsonRoute(APIRoute):
         takes_body = self.body_field is not None
 
         async def checked(request: Request) -> Response:
+            await authenticate_first(request)
+            _check_query(request)
             if takes_body:
                 body = await _read(request)
                 check_media_type(request.headers.get("content-type"), has_body=bool(body))
-                request = _with_json(request, parse_json(body))
+                parsed = await asyncio.to_thread(parse_json, body) if len(body) > _THREAD_BYTES else parse_json(body)
+                request = _with_json(request, parsed)
             return await handle(request)
 
         return checked
 
 
-def _with_json(request: Request, value: Any) -> Request:
+def _check_query(request: Request) -> None:
+    problems = {
+        name: [f"The query value {name} holds a NUL, which is no text."]
+        for name, value in request.query_params.multi_items()
+        if "\0" in value
+    }
+    if problems:
+        raise ValidationFailed.of_fields(problems)
+
+
+def _with_json(request: Request, value: dict[str, Any]) -> Request:
     """Returns the request with its body read: FastAPI takes the parsed value, whatever the JSON's content type was."""
     headers = [(name, header) for name, header in request.scope["headers"] if name.lower() != b"content-type"]
     scope = {**request.scope, "headers": [*headers, (b"content-type", b"application/json")]}
     read = Request(scope, request.receive)
     # Starlette keeps what it has read in these two; there is no public way to hand a parsed body on.
     read._json = value  # noqa: SLF001
-    read._body = b"null" if value is None else b"{}"  # noqa: SLF001
+    read._body = b"{}"  # noqa: SLF001
     return read
 
 
@@ -75,52 +109,51 @@ def check_media_type(content_type: str | None, *, has_body: bool) -> None:
             raise UnsupportedMediaType("Send the body in UTF-8.")
 
 
-def parse_json(body: bytes) -> Any:
-    """Returns the value of a JSON body; None for an empty one.
+def parse_json(body: bytes) -> dict[str, Any]:
+    """Returns the object that a JSON body holds.
 
     Raises:
-        ValidationFailed: It is no JSON, nests too deep, has a property twice, or text that no database can store.
+        ValidationFailed: It is no JSON object, nests too deep, has a property twice, or text that no database can
+            store.
+        PayloadTooLarge: It holds more objects and arrays than any request needs.
     """
     body = body.removeprefix(codecs.BOM_UTF8)
     if not body.strip():
-        return None
+        raise ValidationFailed(_NO_OBJECT)
     try:
         text = body.decode()
     except UnicodeDecodeError:
         raise ValidationFailed("The body is not UTF-8.") from None
-    _check_depth(text)
+    _check_brackets(text)
     try:
         value = json.loads(text, object_pairs_hook=_object, parse_constant=_refuse_constant)
     except json.JSONDecodeError as error:
         raise ValidationFailed(
-            f"The body is not JSON: {error.msg} at line {error.lineno}, column {error.colno}.",
+            f"The body is not JSON: {error.msg.removesuffix(' at')} at line {error.lineno}, column {error.colno}.",
         ) from None
-    except ValueError as error:
-        # A whole number of thousands of digits.
-        raise ValidationFailed(f"The body is not JSON that can be read: {error}.") from None
-    _check_text(value, "")
+    except ValueError:
+        # The one thing that Python refuses in JSON: a whole number of thousands of digits.
+        raise ValidationFailed("The body holds a number with too many digits.") from None
+    if not isinstance(value, dict):
+        raise ValidationFailed(_NO_OBJECT)
+    if _SUSPECT_ESCAPE.search(text):
+        _check_text(value, "")
     return value
 
 
-def _check_depth(text: str) -> None:
+def _check_brackets(text: str) -> None:
     """Counts brackets outside strings: the parser itself would recurse before it could be asked."""
-    depth = 0
-    in_string = escaped = False
-    for character in text:
-        if in_string:
-            if escaped:
-                escaped = False
-            elif character == "\\":
-                escaped = True
-            elif character == '"':
-                in_string = False
-        elif character == '"':
-            in_string = True
-        elif character in "[{":
+    depth = opened = 0
+    for found in _STRING_OR_BRACKET.finditer(text):
+        first = text[found.start()]
+        if first in "[{":
             depth += 1
+            opened += 1
+            if opened > MAX_CONTAINERS:
+                raise PayloadTooLarge(f"The body holds more than {MAX_CONTAINERS} objects and arrays.")
             if depth > MAX_DEPTH:
                 raise ValidationFailed(f"The body nests deeper than {MAX_DEPTH} levels.")
-        elif character in "]}":
+        elif first != '"':
             depth -= 1
 
 
@@ -128,7 +161,10 @@ def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     seen: set[str] = set()
     for name, _ in pairs:
         if name.lower() in seen:
-            raise ValidationFailed(f"The property {name!r} is there twice.", fields={name: ["It is there twice."]})
+            # The name has not been checked yet: half a surrogate pair in it could not be written out.
+            shown = name.encode(errors="backslashreplace").decode()
+            message = f"The property {shown} is there twice."
+            raise ValidationFailed(message, fields={shown: [message]})
         seen.add(name.lower())
     return dict(pairs)
 
@@ -145,6 +181,6 @@ def _check_text(value: Any, place: str) -> None:
     elif isinstance(value, list):
         for index, item in enumerate(value):
             _check_text(item, f"{place}[{index}]")
-    elif isinstance(value, str) and ("\0" in value or any("\ud800" <= character <= "\udfff" for character in value)):
+    elif isinstance(value, str) and _UNSTORABLE.search(value):
         message = f"The field {place} holds a NUL or half a surrogate pair, which is no text."
         raise ValidationFailed(message, fields={place: [message]})

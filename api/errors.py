@@ -9,11 +9,13 @@ from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from pydantic.alias_generators import to_camel
-from sqlalchemy.exc import OperationalError
+from sqlalchemy.exc import DBAPIError, IntegrityError, InterfaceError, OperationalError
+from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from starlette.exceptions import HTTPException
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from temporalio.service import RPCError
 
-from api.models.base import ResponseModel
+from api.models.base import GUID_EXAMPLE, INSTANT_EXAMPLE, ResponseModel
 from catalogue.columns import utc_now
 from runtime.secrets import SecretKeyError
 from runtime.temporal import is_temporal_away
@@ -181,8 +183,29 @@ def _message(label: str, error: Mapping[str, Any]) -> str:
             return str(context["error"])
         case "too_long":
             return f"The field {label} may have {context['max_length']} items at most."
+        case "guid" | "member" | "instant":
+            return f"The field {label} {error['msg']}."
+        case kind if kind in _EXPECTED:
+            return f"The field {label} must be {_EXPECTED[kind]}."
         case _:
             return f"The field {label}: {error['msg']}."
+
+
+# What pydantic says of a value of the wrong type, in JSON's words
+# (https://docs.pydantic.dev/latest/errors/validation_errors/).
+_EXPECTED: Final = {
+    **dict.fromkeys(("bool_type", "bool_parsing"), "true or false"),
+    **dict.fromkeys(("int_type", "int_parsing", "int_from_float"), "a whole number"),
+    "int_parsing_size": "a whole number of fewer digits",
+    "string_type": "a string",
+    "list_type": "an array",
+    **dict.fromkeys(("dict_type", "model_type", "model_attributes_type"), "an object"),
+    **dict.fromkeys(("uuid_type", "uuid_parsing"), GUID_EXAMPLE),
+    **dict.fromkeys(
+        ("datetime_type", "datetime_parsing", "datetime_from_date_parsing", "timezone_aware"),
+        INSTANT_EXAMPLE,
+    ),
+}
 
 
 async def _on_api_error(_: Request, error: Exception) -> JSONResponse:
@@ -217,10 +240,20 @@ async def _on_temporal_error(request: Request, error: Exception) -> JSONResponse
 
 
 async def _on_database_error(request: Request, error: Exception) -> JSONResponse:
+    is_away = isinstance(error, OperationalError | InterfaceError | PoolTimeoutError)
+    if not is_away and not (isinstance(error, DBAPIError) and error.connection_invalidated):
+        return await _on_defect(request, error)
     # The driver's text may hold what was sent: only its kind is logged.
     cause = getattr(error, "orig", None)
     _logger.warning("%s %s: the catalogue failed: %s", request.method, request.url.path, type(cause or error).__name__)
     return await _on_api_error(request, ServiceUnavailable("The catalogue's database cannot be used at present."))
+
+
+async def _on_collision(request: Request, error: Exception) -> JSONResponse:
+    assert isinstance(error, IntegrityError)  # noqa: S101 - registered for this class alone
+    _logger.warning("%s %s: refused by the catalogue: %s", request.method, request.url.path, type(error.orig).__name__)
+    message = "Another request took the same name or id at the same time; nothing was changed. Read again, then retry."
+    return await _on_api_error(request, Conflict(message))
 
 
 async def _on_wrong_key(request: Request, error: Exception) -> JSONResponse:
@@ -234,13 +267,44 @@ async def _on_defect(request: Request, error: Exception) -> JSONResponse:
     return _response(500, "INTERNAL_ERROR", "An unexpected error occurred.")
 
 
+class AnswerDefects:
+    """Answers what nothing else handles, and logs it once.
+
+    A handler for `Exception` would answer too, but Starlette raises the exception again behind it: the server logs it a
+    second time and resets the connection.
+    """
+
+    def __init__(self, app: ASGIApp) -> None:
+        """Stands before the application."""
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Passes the request on, and answers 500 where it fails before the answer has begun."""
+        has_begun = False
+
+        async def watched(message: Message) -> None:
+            nonlocal has_begun
+            has_begun = True
+            await send(message)
+
+        try:
+            await self._app(scope, receive, watched)
+        except Exception as error:
+            if scope["type"] != "http" or has_begun:
+                raise
+            response = await _on_defect(Request(scope), error)
+            await response(scope, receive, send)
+
+
 def install_error_handlers(app: FastAPI) -> None:
-    """Lets every error of the application answer in the one shape."""
+    """Lets every error of the application answer in the one shape. Comes after every other middleware."""
     app.add_exception_handler(ApiError, _on_api_error)
     app.add_exception_handler(RequestValidationError, _on_invalid_request)
     app.add_exception_handler(HTTPException, _on_http_error)
     app.add_exception_handler(RPCError, _on_temporal_error)
     app.add_exception_handler(RuntimeError, _on_temporal_error)
-    app.add_exception_handler(OperationalError, _on_database_error)
+    app.add_exception_handler(DBAPIError, _on_database_error)
+    app.add_exception_handler(PoolTimeoutError, _on_database_error)
+    app.add_exception_handler(IntegrityError, _on_collision)
     app.add_exception_handler(SecretKeyError, _on_wrong_key)
-    app.add_exception_handler(Exception, _on_defect)
+    app.add_middleware(AnswerDefects)

@@ -1,17 +1,21 @@
 """How requests are read and responses written."""
 
+import re
 from collections.abc import Callable
 from datetime import UTC, datetime
 from enum import StrEnum
-from typing import Annotated, Any, Generic, Self, TypeVar
+from typing import Annotated, Any, Final, Generic, Self, TypeVar
 from uuid import UUID
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, WithJsonSchema, model_validator
 from pydantic.alias_generators import to_camel
 from pydantic_core import PydanticCustomError
 
+GUID_EXAMPLE: Final = "a GUID such as b2c3d4e5-f6a7-8901-bcde-f12345678901"
+INSTANT_EXAMPLE: Final = "a time with its offset such as 2027-03-28T01:00:00Z"
+
 _GUID_LENGTH = 36
-_MAX_DIGITS = 18
+_WHOLE_NUMBER = re.compile(r"-?[0-9]{1,18}")
 
 
 class ResponseModel(BaseModel):
@@ -44,9 +48,7 @@ def is_blank(value: object) -> bool:
 
 
 def _digits(value: Any) -> Any:
-    if isinstance(value, str) and value.lstrip("-").isdecimal() and value.isascii() and len(value) <= _MAX_DIGITS:
-        return int(value)
-    return value
+    return int(value) if isinstance(value, str) and _WHOLE_NUMBER.fullmatch(value) else value
 
 
 DIGITS = BeforeValidator(_digits)
@@ -59,9 +61,9 @@ def _guid(value: Any) -> Any:
             return UUID(value)
         except ValueError:
             pass
-    elif value is None or isinstance(value, UUID):
+    elif isinstance(value, UUID):
         return value
-    raise PydanticCustomError("guid", "must be a GUID such as b2c3d4e5-f6a7-8901-bcde-f12345678901")
+    raise PydanticCustomError("guid", f"must be {GUID_EXAMPLE}")
 
 
 Guid = Annotated[UUID, BeforeValidator(_guid)]
@@ -72,7 +74,7 @@ def _member_of(kind: type[StrEnum]) -> Callable[[Any], Any]:
     members = {member.value.lower(): member for member in kind}
 
     def read(value: Any) -> Any:
-        if value is None or isinstance(value, kind):
+        if isinstance(value, kind):
             return value
         member = members.get(value.strip().lower()) if isinstance(value, str) else None
         if member is None:
@@ -89,14 +91,14 @@ def member(kind: type[StrEnum]) -> Any:
 
 
 def _instant(value: Any) -> Any:
-    if value is None or isinstance(value, datetime):
+    if isinstance(value, datetime):
         return value
     try:
         instant = datetime.fromisoformat(value) if isinstance(value, str) else None
     except ValueError:
         instant = None
     if instant is None or instant.tzinfo is None:
-        raise PydanticCustomError("instant", "must be a time with its offset such as 2027-03-28T01:00:00Z")
+        raise PydanticCustomError("instant", f"must be {INSTANT_EXAMPLE}")
     return instant.astimezone(UTC)
 
 

@@ -182,7 +182,9 @@ def _take_timetable(schedule: Schedule, body: TimetableChange) -> list[str]:
         timetable = Timetable.parse(timetable_fields(schedule))
     except TimetableError as error:
         failed = ValidationFailed.of_fields(error.errors)
-        if not schedule.cron_expression and not pattern_given:
+        what_says_when = ("cron_expression", *_PATTERN_FIELDS[schedule.pattern_type])
+        is_silent = all(is_blank(getattr(schedule, name)) for name in what_says_when)
+        if schedule.trigger_type is TriggerType.CRON and is_silent:
             failed.message = "Cron expression is required for scheduled triggers"
         raise failed from None
     for name in ("cron_expression", "days_of_week", "run_times", "interval_window_start", "interval_window_end"):
