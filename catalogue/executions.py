@@ -7,7 +7,20 @@ from enum import StrEnum
 from typing import Any, Final
 from uuid import UUID, uuid4
 
-from sqlalchemy import Column, ColumnElement, Connection, ForeignKey, Index, Table, Text, Uuid, bindparam, case, insert
+from sqlalchemy import (
+    Column,
+    ColumnElement,
+    Connection,
+    ForeignKey,
+    Index,
+    Table,
+    Text,
+    Uuid,
+    bindparam,
+    case,
+    insert,
+    or_,
+)
 from sqlmodel import Field, SQLModel, col, delete, func, select, update
 from sqlmodel.ext.asyncio.session import AsyncSession
 
@@ -311,7 +324,8 @@ _BEGIN_STEP: Final = (
     update(_RECORDS)
     .where(
         _RECORDS.c.id == bindparam("record_id"),
-        _RECORDS.c.status.in_([StepStatus.WAITING, StepStatus.PENDING]),
+        # One value each: a list of values could not be executed for many rows at once.
+        or_(_RECORDS.c.status == StepStatus.WAITING, _RECORDS.c.status == StepStatus.PENDING),
     )
     .values(status=StepStatus.PROCESSING)
 )

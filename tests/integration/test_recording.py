@@ -148,7 +148,7 @@ async def test_one_write_records_what_ended_and_what_begins(catalogue: Catalogue
     progress = ProgressRequest(
         execution_id=request.execution_id,
         finished=[FinishedStep(step_id=plan[0].step_id, outcome=outcome)],
-        started=[plan[1].step_id],
+        started=[plan[1].step_id, plan[2].step_id],
         current_group=1,
         read_from=2,
     )
@@ -159,7 +159,7 @@ async def test_one_write_records_what_ended_and_what_begins(catalogue: Catalogue
 
     execution, steps = await records_of(catalogue, request.execution_id)
     assert execution.current_group == 1
-    assert [step.status for step in steps] == [StepStatus.COMPLETED, StepStatus.PROCESSING, StepStatus.WAITING]
+    assert [step.status for step in steps] == [StepStatus.COMPLETED, StepStatus.PROCESSING, StepStatus.PROCESSING]
     assert (steps[0].exit_code, steps[0].output_tail, steps[0].attempts) == (0, "done\n", 2)
 
 
