@@ -1,12 +1,13 @@
 """How a workflow keeps its record in the catalogue: short local activities, each safe to repeat."""
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from datetime import datetime, timedelta
 from typing import Any, Final
 
 from sqlalchemy import Connection
-from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
+from sqlalchemy.exc import DBAPIError, IntegrityError, InterfaceError, OperationalError
 from sqlalchemy.exc import TimeoutError as SQLAlchemyTimeoutError
 from sqlmodel.ext.asyncio.session import AsyncSession
 from temporalio import activity
@@ -72,20 +73,12 @@ class Recorder:
             ApplicationError: It cannot be opened, however often it is tried; the record says so too.
         """
         try:
-            return await self._open(request)
-        except DBAPIError as error:
-            if isinstance(error, OperationalError | InterfaceError) or error.connection_invalidated:
-                raise
-            reason = type(error.orig).__name__
-        except SQLAlchemyTimeoutError:
+            with _once_only("opened"):
+                return await self._open(request)
+        except ApplicationError as error:
+            async with self._catalogue.write() as session:
+                await self._record_unopened(session, request, error.message)
             raise
-        except Exception as error:
-            _logger.exception("execution %s of schedule %s cannot be opened", request.execution_id, request.schedule_id)
-            reason = type(error).__name__
-        message = f"The execution could not be opened ({reason}); see the worker's log."
-        async with self._catalogue.write() as session:
-            await self._record_unopened(session, request, message)
-        raise ApplicationError(message, type=EXECUTION_FAILED, non_retryable=True)
 
     async def _record_unopened(self, session: AsyncSession, request: OpenRequest, message: str) -> None:
         """Leaves a record of an execution that cannot be opened: nobody would hear of it otherwise."""
@@ -162,15 +155,20 @@ class Recorder:
             if request.current_group is not None:
                 begin_steps(connection, request.execution_id, request.started, request.current_group)
 
-        await self._catalogue.write_short(write)
-        if request.read_from is None:
-            return PlanSlice()
-        async with self._catalogue.read() as session:
-            return PlanSlice(plan=await read_plan(session, request.execution_id, request.read_from))
+        with _once_only("recorded"):
+            await self._catalogue.write_short(write)
+            if request.read_from is None:
+                return PlanSlice()
+            async with self._catalogue.read() as session:
+                return PlanSlice(plan=await read_plan(session, request.execution_id, request.read_from))
 
     @activity.defn(name=CLOSE_EXECUTION)
     async def close(self, request: CloseRequest) -> Closed:
         """Writes what ended last and closes the record; answers which fire had waited for that."""
+        with _once_only("closed"):
+            return await self._close(request)
+
+    async def _close(self, request: CloseRequest) -> Closed:
         async with self._catalogue.write() as session:
             await (await session.connection()).run_sync(finish_steps, request.finished)
             await close_execution(
@@ -183,6 +181,24 @@ class Recorder:
             execution = await get_execution(session, request.execution_id)
             waiting = await held_back_execution(session, execution.schedule_id) if execution else None
             return Closed(waiting_workflow_id=waiting.workflow_id if waiting else None)
+
+
+@contextmanager
+def _once_only(done: str) -> Iterator[None]:
+    """Lets what may pass be tried again, and what cannot pass fail the workflow: retried for ever, nobody would see it.
+
+    Raises:
+        ApplicationError: A defect, or data that cannot be stored. Its text stays in this worker's log.
+    """
+    try:
+        yield
+    except Exception as error:
+        may_pass = isinstance(error, OperationalError | InterfaceError | IntegrityError | SQLAlchemyTimeoutError)
+        if may_pass or (isinstance(error, DBAPIError) and error.connection_invalidated):
+            raise
+        _logger.exception("an execution could not be %s", done)
+        message = f"The execution could not be {done} ({type(error).__name__}); see the worker's log."
+        raise ApplicationError(message, type=EXECUTION_FAILED, non_retryable=True) from None
 
 
 def _later_fire(schedule: Schedule, request: OpenRequest) -> datetime | None:

@@ -5,6 +5,8 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
+from sqlalchemy.exc import OperationalError
+from temporalio.exceptions import ApplicationError
 
 from activities.support.recording import SCHEDULER, Recorder
 from activities.support.snapshot import prepare_steps
@@ -265,3 +267,30 @@ async def test_a_plan_is_read_in_slices_to_its_end(catalogue: Catalogue, steps: 
         plan += (await recorder.record(progress)).plan
 
     assert [step.position for step in plan] == list(range(steps))
+
+
+async def test_what_cannot_be_recorded_fails_for_good_and_what_may_pass_is_tried_again(
+    catalogue: Catalogue, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    recorder = Recorder(catalogue)
+    request = fire(await saved_schedule(catalogue))
+
+    async def defect(*_: object, **__: object) -> None:
+        raise OverflowError("canary")
+
+    monkeypatch.setattr("activities.support.recording.open_execution", defect)
+    with pytest.raises(ApplicationError, match="OverflowError") as failed:
+        await recorder.open(request)
+
+    assert failed.value.non_retryable
+    assert "canary" not in str(failed.value)
+    execution, steps = await records_of(catalogue, request.execution_id)
+    assert (execution.status, steps) == (ExecutionStatus.FAILED, [])
+    assert "could not be opened" in (execution.error_message or "")
+
+    def away(*_: object) -> None:
+        raise OperationalError("UPDATE", {}, Exception("the database is away"))
+
+    monkeypatch.setattr("activities.support.recording.finish_steps", away)
+    with pytest.raises(OperationalError):
+        await recorder.record(ProgressRequest(execution_id=request.execution_id))
