@@ -24,7 +24,18 @@ AsgiApp = Callable[[Scope, Any, Any], Awaitable[None]]
 
 _QUERY_NAMES: Final = {
     name.lower(): name
-    for name in ("page", "pageSize", "search", "sortBy", "sortDescending", "scheduleId", "status", "from", "count")
+    for name in (
+        "page",
+        "pageSize",
+        "search",
+        "sortBy",
+        "sortDescending",
+        "scheduleId",
+        "status",
+        "from",
+        "count",
+        "dryRun",
+    )
 }
 
 

@@ -31,6 +31,12 @@ router = APIRouter(
 )
 
 
+DryRun = Annotated[
+    bool,
+    Query(alias="dryRun", description="Check the request and answer what would be stored; nothing is changed."),
+]
+
+
 @router.get("")
 async def list_schedules(
     context: ContextDep,
@@ -53,11 +59,23 @@ async def list_schedules(
     )
 
 
-@router.post("", status_code=status.HTTP_201_CREATED)
-async def create_schedule(context: ContextDep, body: ScheduleCreate, response: Response) -> ScheduleDetailOut:
-    """Creates a schedule."""
-    created = await schedules.create_schedule(context, body)
-    response.headers["Location"] = f"{router.prefix}/{created.id}"
+@router.post(
+    "",
+    status_code=status.HTTP_201_CREATED,
+    responses={status.HTTP_200_OK: {"model": ScheduleDetailOut, "description": "What a dry run would have created."}},
+)
+async def create_schedule(
+    context: ContextDep,
+    body: ScheduleCreate,
+    response: Response,
+    dry_run: DryRun = False,  # noqa: FBT002 - a query parameter
+) -> ScheduleDetailOut:
+    """Creates a schedule. A dry run answers 200, with an id that means nothing."""
+    created = await schedules.create_schedule(context, body, dry_run=dry_run)
+    if dry_run:
+        response.status_code = status.HTTP_200_OK
+    else:
+        response.headers["Location"] = f"{router.prefix}/{created.id}"
     return created
 
 
@@ -88,9 +106,14 @@ async def get_schedule(context: ContextDep, schedule_id: UUID) -> ScheduleDetail
 
 
 @router.put("/{schedule_id}")
-async def update_schedule(context: ContextDep, schedule_id: UUID, body: ScheduleChange) -> ScheduleDetailOut:
+async def update_schedule(
+    context: ContextDep,
+    schedule_id: UUID,
+    body: ScheduleChange,
+    dry_run: DryRun = False,  # noqa: FBT002 - a query parameter
+) -> ScheduleDetailOut:
     """Changes a schedule. What is left out keeps its value; `steps`, when present, is the complete new list."""
-    return await schedules.update_schedule(context, schedule_id, body)
+    return await schedules.update_schedule(context, schedule_id, body, dry_run=dry_run)
 
 
 @router.delete("/{schedule_id}", status_code=status.HTTP_204_NO_CONTENT)

@@ -99,19 +99,29 @@ async def find_schedule(session: AsyncSession, schedule_id: UUID, *, lock: bool 
     return schedule
 
 
-async def create_schedule(context: Context, body: ScheduleCreate) -> ScheduleDetailOut:
-    """Creates a schedule with its steps, and its Temporal Schedule."""
+async def create_schedule(context: Context, body: ScheduleCreate, *, dry_run: bool = False) -> ScheduleDetailOut:
+    """Creates a schedule with its steps, and its Temporal Schedule; a dry run answers the same and changes nothing."""
     async with context.catalogue.write() as session:
         schedule = Schedule(name=body.name)
-        return await _save(context, session, schedule, body, [])
+        return await _save(context, session, schedule, body, [], dry_run=dry_run)
 
 
-async def update_schedule(context: Context, schedule_id: UUID, body: ScheduleChange) -> ScheduleDetailOut:
-    """Changes a schedule: what the request leaves out keeps its value; steps, where sent, are the new list."""
+async def update_schedule(
+    context: Context,
+    schedule_id: UUID,
+    body: ScheduleChange,
+    *,
+    dry_run: bool = False,
+) -> ScheduleDetailOut:
+    """Changes a schedule: what the request leaves out keeps its value; steps, where sent, are the new list.
+
+    A dry run answers the same and changes nothing.
+    """
     async with context.catalogue.write() as session:
         schedule = await find_schedule(session, schedule_id, lock=True)
         schedule.last_updated = utc_now()
-        return await _save(context, session, schedule, body, await get_steps(session, schedule_id))
+        stored = await get_steps(session, schedule_id)
+        return await _save(context, session, schedule, body, stored, dry_run=dry_run)
 
 
 async def _save(
@@ -120,6 +130,8 @@ async def _save(
     schedule: Schedule,
     body: ScheduleChange,
     stored: Sequence[ScheduleStep],
+    *,
+    dry_run: bool,
 ) -> ScheduleDetailOut:
     now = utc_now()
     is_new = not stored and schedule.last_updated is None
@@ -138,12 +150,16 @@ async def _save(
         raise Conflict(f"A schedule named '{body.name}' exists already.") from None
     if steps is not stored:
         await replace_steps(session, steps, {step.id for step in stored})
-    await _apply(context, schedule.id, before, desired_trigger(schedule, now))
     ordered = sorted(steps, key=lambda step: (step.step_index, step.position))
-    return ScheduleDetailOut(
+    answer = ScheduleDetailOut(
         **_fields(schedule, len(steps), warnings=warnings).model_dump(),
         steps=[show_step(step, context.box) for step in ordered],
     )
+    if dry_run:
+        await session.rollback()
+    else:
+        await _apply(context, schedule.id, before, desired_trigger(schedule, now))
+    return answer
 
 
 def _take_fields(schedule: Schedule, body: ScheduleChange) -> None:

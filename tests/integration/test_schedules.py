@@ -109,6 +109,34 @@ async def test_put_merges_and_keeps_step_ids(api: Rota) -> None:
     assert cleared.json()["steps"] == changed["steps"]
 
 
+async def test_a_dry_run_answers_what_would_be_stored_and_stores_nothing(api: Rota) -> None:
+    new = {**EXAMPLE, "name": f"s {uuid.uuid4()}", "runTimes": "6:00"}
+
+    created = await api.http.post("/api/v1/schedules?dryRun=true", json=new)
+
+    assert created.status_code == 200, created.text
+    assert "location" not in created.headers
+    assert created.json()["runTimes"] == "06:00"
+    assert (await api.http.get(f"/api/v1/schedules?search={new['name']}")).json()["totalCount"] == 0
+    with pytest.raises(RPCError, match="not found"):
+        await handle_of(api, created.json()).describe()
+
+    stored = await api.create(**{**new, "steps": [TRUE | {"name": "one"}]})
+    address = f"/api/v1/schedules/{stored['id']}"
+    change = {"runTimes": "07:00", "steps": [{"id": stored["steps"][0]["id"], "timeoutSeconds": 5}, TRUE]}
+    changed = await api.http.put(f"{address}?dryrun=true", json=change)
+
+    assert changed.json()["cronExpression"] == "0 7 * * 1-5"
+    assert [step["timeoutSeconds"] for step in changed.json()["steps"]] == [5, None]
+    assert (await api.http.get(address)).json() == stored
+    description = await handle_of(api, stored).describe()
+    assert description.info.next_action_times[0] == datetime.fromisoformat(stored["nextRunTime"])
+    refused = await api.http.put(f"{address}?dryRun=true", json={"runTimes": "25:00"})
+    assert refused.json()["validationErrors"].keys() == {"runTimes"}
+    taken = await api.http.post("/api/v1/schedules?dryRun=true", json=new)
+    assert taken.status_code == 409
+
+
 async def test_enable_and_disable_reach_temporal_in_the_same_call(api: Rota) -> None:
     schedule = await api.create(TRUE, **{**EXAMPLE, "name": f"s {uuid.uuid4()}", "isEnabled": False, "steps": [TRUE]})
     assert schedule["nextRunTime"] is None
