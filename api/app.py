@@ -30,6 +30,8 @@ _QUERY_NAMES: Final = {
         "search",
         "sortBy",
         "sortDescending",
+        "sortDirection",
+        "filter",
         "scheduleId",
         "status",
         "from",

@@ -1,17 +1,24 @@
 """Paging as JIM's clients expect it."""
 
 from dataclasses import dataclass
-from typing import Annotated, Final
+from enum import StrEnum
+from typing import TYPE_CHECKING, Annotated, Final
 
 from fastapi import Depends, Query
 
 from api.errors import ValidationFailed
+from api.models.base import member
+from catalogue.filters import Order
 
 MAX_PAGE_SIZE: Final = 100
 _DEFAULT_PAGE_SIZE: Final = 20
+_DEFAULT_LISTING_SIZE: Final = 25
 
 # What lies past the end is empty however far: the first row of a page must only be a number that databases take.
 _MAX_PAGE: Final = (2**63 - 1) // MAX_PAGE_SIZE
+
+_Page = Annotated[int, Query(description="From 1; less is 1.")]
+_PageSize = Annotated[int, Query(alias="pageSize", description="1-100; more is 100.")]
 
 
 @dataclass(frozen=True)
@@ -21,14 +28,64 @@ class Paging:
     page: int
     page_size: int
 
+    @property
+    def offset(self) -> int:
+        """How many items come before the page."""
+        return (self.page - 1) * self.page_size
 
-def _paging(
-    page: Annotated[int, Query(description="From 1; less is 1.")] = 1,
-    page_size: Annotated[int, Query(alias="pageSize", description="1-100; more is 100.")] = _DEFAULT_PAGE_SIZE,
-) -> Paging:
+
+@dataclass(frozen=True)
+class Listing(Paging):
+    """Which page of which items is wanted, and in which order."""
+
+    order: Order
+    filters: tuple[str, ...]
+
+
+class SortDirection(StrEnum):
+    """Smallest or largest first."""
+
+    ASCENDING = "asc"
+    DESCENDING = "desc"
+
+
+if TYPE_CHECKING:
+    SortDirectionIn = SortDirection
+else:
+    SortDirectionIn = member(SortDirection)
+
+
+def _paging(page: _Page = 1, page_size: _PageSize = _DEFAULT_PAGE_SIZE) -> Paging:
     if page_size < 1:
         raise ValidationFailed.of_fields({"pageSize": ["pageSize must be a positive number (Parameter 'pageSize')"]})
     return Paging(min(max(page, 1), _MAX_PAGE), min(page_size, MAX_PAGE_SIZE))
 
 
+def _listing(
+    page: _Page = 1,
+    page_size: _PageSize = _DEFAULT_LISTING_SIZE,
+    sort_by: Annotated[
+        str | None,
+        Query(alias="sortBy", description="A property of the items; one that they have not is ignored."),
+    ] = None,
+    sort_direction: Annotated[SortDirectionIn, Query(alias="sortDirection")] = SortDirection.ASCENDING,
+    filters: Annotated[
+        list[str] | None,
+        Query(
+            alias="filter",
+            description="`property:operator:value`; repeated, all must hold. Operators on text: eq, ne, contains, "
+            "startswith, endswith; on numbers: eq, ne, gt, gte, lt, lte. What is malformed is ignored.",
+            examples=["name:contains:HR"],
+        ),
+    ] = None,
+) -> Listing:
+    paging = _paging(page, page_size)
+    order = Order(sort_by, sort_direction is SortDirection.DESCENDING)
+    return Listing(paging.page, paging.page_size, order, tuple(filters or ()))
+
+
 PagingDep = Annotated[Paging, Depends(_paging)]
+"""The page of schedules and executions."""
+
+ListingDep = Annotated[Listing, Depends(_listing)]
+"""The page of JIM's other lists, which sort and filter by any property."""

@@ -1,14 +1,15 @@
 """Connected systems and their run profiles: what a RunProfile step runs."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any, Final
 
-from sqlalchemy import Column, ColumnElement, ForeignKey, Integer, String, UniqueConstraint, cast
+from sqlalchemy import Column, ColumnElement, ForeignKey, Integer, String, Table, UniqueConstraint, cast, literal
 from sqlmodel import Field, SQLModel, col, func, select
 from sqlmodel.ext.asyncio.session import AsyncSession
 
 from catalogue.columns import UtcDateTime, json_column, utc_now
+from catalogue.filters import Columns, Order, conditions, ordering
 from catalogue.schedules import Schedule, ScheduleStep
 
 _MAX_ID: Final = 2**31 - 1
@@ -47,16 +48,50 @@ class RunProfile(SQLModel, table=True):
     created: datetime = Field(default_factory=utc_now, sa_type=UtcDateTime)
 
 
+_TABLE: Final[Table] = ConnectedSystem.__table__  # type: ignore[attr-defined]
+
+_LIST_COLUMNS: Final[Columns] = {
+    name.replace("_", ""): _TABLE.c[name] for name in ("id", "name", "description", "created", "connector_name")
+}
+
+
 async def list_connected_systems(
     session: AsyncSession,
     *,
+    constants: Mapping[str, str | int],
+    order: Order,
+    filters: Sequence[str],
     offset: int,
     limit: int,
 ) -> tuple[Sequence[ConnectedSystem], int]:
-    """Returns one page of the connected systems by id, and how many there are."""
-    total = (await session.exec(select(func.count()).select_from(ConnectedSystem))).one()
-    page = select(ConnectedSystem).order_by(col(ConnectedSystem.id)).offset(offset).limit(limit)
+    """Returns one page of the connected systems, and how many pass the filters.
+
+    Args:
+        session: A session that reads.
+        constants: Properties that are the same for all, by JSON name: they can be filtered by, too.
+        order: What they are sorted by; by default their ids.
+        filters: As `catalogue.filters.conditions` reads them.
+        offset: Rows to leave out.
+        limit: Rows to return at most.
+    """
+    columns = {**_LIST_COLUMNS, **{name.lower(): literal(value) for name, value in constants.items()}}
+    where = conditions(columns, filters)
+    total = (await session.exec(select(func.count()).select_from(ConnectedSystem).where(*where))).one()
+    by = ordering(_LIST_COLUMNS, order, _TABLE.c.id)
+    page = select(ConnectedSystem).where(*where).order_by(*by).offset(offset).limit(limit)
     return (await session.exec(page)).all(), total
+
+
+async def get_connected_system(
+    session: AsyncSession,
+    system_id: int,
+    *,
+    lock: bool = False,
+) -> ConnectedSystem | None:
+    """Returns a connected system; `lock` keeps other writers waiting until the transaction ends."""
+    if system_id > _MAX_ID:
+        return None
+    return await session.get(ConnectedSystem, system_id, with_for_update=lock or None)
 
 
 async def list_run_profiles(session: AsyncSession, system_id: int) -> Sequence[RunProfile]:
@@ -80,7 +115,7 @@ class CatalogueLookup:
 
     async def connected_system(self, system_id: int) -> dict[str, Any] | None:
         """Returns `name`, `connector_name` and sealed `settings` of a connected system, or None."""
-        system = await self._session.get(ConnectedSystem, system_id) if system_id <= _MAX_ID else None
+        system = await get_connected_system(self._session, system_id)
         if system is None:
             return None
         return {"name": system.name, "connector_name": system.connector_name, "settings": system.settings}

@@ -32,8 +32,11 @@ class ConnectedSystemChange(RequestModel):
 
     name: Name = ""
     description: str | None = Field(default=None, max_length=1000)
-    settings: dict[str, Any] = Field(default_factory=dict)
-    """The connector's own fields."""
+    connector_name: str = Field(default="", max_length=100, description="A PUT may repeat it, but not change it.")
+    settings: dict[str, Any] = Field(
+        default_factory=dict,
+        description="The connector's own fields; when sent, they are complete.",
+    )
 
 
 class ConnectedSystemCreate(ConnectedSystemChange):
@@ -51,7 +54,11 @@ class ConnectedSystemOut(ResponseModel):
     description: str | None
     created: datetime
     status: str
+    object_count: int = Field(description="As in JIM; 0, as Rota holds no objects of a system.")
+    connectors_count: int = Field(description="As in JIM; 0, as Rota holds no objects of a system.")
+    pending_export_objects_count: int = Field(description="As in JIM; 0, as Rota holds no objects of a system.")
     connector_name: str
+    connector_id: int = Field(description="As in JIM; 0, as Rota's connectors have names alone.")
     settings: dict[str, Any]
 
 
@@ -60,7 +67,10 @@ class RunProfileChange(RequestModel):
 
     name: Name = ""
     run_type: RunTypeIn = RunType.NOT_SET
-    settings: dict[str, Any] = Field(default_factory=dict)
+    settings: dict[str, Any] = Field(
+        default_factory=dict,
+        description="The connector's own fields; when sent, they are complete.",
+    )
 
 
 class RunProfileCreate(RunProfileChange):
@@ -76,4 +86,9 @@ class RunProfileOut(ResponseModel):
     name: str
     connected_system_id: int
     run_type: RunType
+    page_size: int = Field(description="As in JIM; 0, as the connector decides how much it takes at a time.")
+    partition_name: str | None = Field(description="As in JIM; null, as Rota knows no partitions.")
+    targets_deselected_partition: bool = Field(description="As in JIM; false, as Rota knows no partitions.")
+    file_path: str | None = Field(description="As in JIM; null, as files are named in the connector's settings.")
+    verify_import_content_hashes: bool = Field(description="As in JIM; false, as Rota compares no imports.")
     settings: dict[str, Any]

@@ -14,7 +14,7 @@ from api.models.connected_systems import (
     RunProfileCreate,
     RunProfileOut,
 )
-from api.paging import PagingDep
+from api.paging import ListingDep
 from api.services import connected_systems
 
 router = APIRouter(
@@ -26,9 +26,9 @@ router = APIRouter(
 
 
 @router.get("")
-async def list_connected_systems(context: ContextDep, paging: PagingDep) -> Page[ConnectedSystemOut]:
-    """Lists connected systems by id."""
-    return await connected_systems.show_systems(context, paging.page, paging.page_size)
+async def list_connected_systems(context: ContextDep, listing: ListingDep) -> Page[ConnectedSystemOut]:
+    """Lists connected systems, by id unless asked otherwise."""
+    return await connected_systems.show_systems(context, listing)
 
 
 @router.post("", status_code=status.HTTP_201_CREATED)
@@ -82,6 +82,12 @@ async def create_run_profile(
     created = await connected_systems.create_profile(context, system_id, body)
     response.headers["Location"] = f"{router.prefix}/{system_id}/run-profiles/{created.id}"
     return created
+
+
+@router.get("/{system_id}/run-profiles/{profile_id}")
+async def get_run_profile(context: ContextDep, system_id: int, profile_id: int) -> RunProfileOut:
+    """Returns a run profile."""
+    return await connected_systems.show_profile(context, system_id, profile_id)
 
 
 @router.put("/{system_id}/run-profiles/{profile_id}")

@@ -1,7 +1,7 @@
 """Connected systems and their run profiles: settings checked by their connector, secrets sealed and masked."""
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Final
 
 from pydantic import BaseModel, ValidationError
 from sqlalchemy.exc import IntegrityError
@@ -10,7 +10,7 @@ from sqlmodel.ext.asyncio.session import AsyncSession
 from activities.connectors.connector import Connector
 from activities.support.registry import all_connectors
 from api.context import Context
-from api.errors import Conflict, NotFound, ValidationFailed, field_messages
+from api.errors import Conflict, NotFound, ValidationFailed, field_messages, field_name
 from api.models.base import Page, is_blank
 from api.models.connected_systems import (
     ConnectedSystemChange,
@@ -21,15 +21,38 @@ from api.models.connected_systems import (
     RunProfileOut,
     RunType,
 )
+from api.paging import Listing
 from catalogue.connected_systems import (
     ConnectedSystem,
     RunProfile,
+    get_connected_system,
     get_run_profile,
     list_connected_systems,
     list_run_profiles,
     schedules_using,
 )
 from runtime.secrets import MASK, SecretBox, mask_fields, open_fields, seal_fields, secret_fields
+
+_SYSTEM_CONSTANTS: Final[Mapping[str, str | int]] = {
+    "status": "Active",
+    "objectCount": 0,
+    "connectorsCount": 0,
+    "pendingExportObjectsCount": 0,
+    "connectorId": 0,
+}
+"""What JIM lists of a system and Rota has no source for. Zeros and not nulls: to JIM's clients they are numbers."""
+
+_PROFILE_CONSTANTS: Final[Mapping[str, Any]] = {
+    "pageSize": 0,
+    "partitionName": None,
+    "targetsDeselectedPartition": False,
+    "filePath": None,
+    "verifyImportContentHashes": False,
+}
+"""The same of a run profile."""
+
+
+_NAMED_AT_MOST: Final = 10
 
 
 def _connector(name: str) -> Connector[Any, Any]:
@@ -46,29 +69,41 @@ def _settings(
     stored: Mapping[str, Any],
     box: SecretBox,
 ) -> dict[str, Any]:
-    """Returns a connector's settings, checked and sealed; a masked secret keeps the stored one."""
+    """Returns a connector's settings, checked and sealed.
+
+    A masked secret keeps the stored one where all else is as it was: with another address beside it, a secret would go
+    to whoever answers there.
+    """
     names = {(field.alias or name).lower(): name for name, field in model.model_fields.items()}
-    values = {names[key.lower()]: value for key, value in sent.items() if key.lower() in names}
-    kept = open_fields(model, stored, box)
+    values = {names[key.lower()]: value for key, value in sent.items() if key.lower() in names and not is_blank(value)}
+    before = open_fields(model, stored, box)
+    kept: set[str] = set()
     problems: dict[str, list[str]] = {}
     for name, marker in secret_fields(model).items():
         value = values.get(name)
-        if not isinstance(value, str):
+        if not isinstance(value, str) or MASK not in value:
             continue
-        if name in kept and value == marker.mask(kept[name]):
-            values[name] = kept[name]
-        elif MASK in value:
+        if name in before and value == marker.mask(before[name]):
+            values[name] = before[name]
+            kept.add(name)
+        else:
             message = "The field holds a masked secret that stands for nothing stored: write the secret out."
-            problems |= field_messages(
-                [{"loc": (name,), "type": "value_error", "ctx": {"error": message}}], ("settings",)
-            )
+            problems[field_name(["settings", name])] = [message]
     try:
-        checked = model.model_validate({name: value for name, value in values.items() if not is_blank(value)})
+        after = model.model_validate(values).model_dump(mode="json", exclude_none=True)
     except ValidationError as error:
-        problems |= field_messages(error.errors(), ("settings",))
+        raise ValidationFailed.of_fields(problems | field_messages(error.errors(), ("settings",))) from None
+    if _differ(model, before, after):
+        message = "The field holds a masked secret beside settings that have changed: write the secret out."
+        problems |= {field_name(["settings", name]): [message] for name in sorted(kept)}
     if problems:
         raise ValidationFailed.of_fields(problems)
-    return seal_fields(model, checked.model_dump(mode="json", exclude_none=True), box)
+    return seal_fields(model, after, box)
+
+
+def _differ(model: type[BaseModel], before: Mapping[str, Any], after: Mapping[str, Any]) -> bool:
+    fields = model.model_fields.items()
+    return any(before.get(name, field.default) != after.get(name, field.default) for name, field in fields)
 
 
 def _shown_settings(model: type[BaseModel] | None, stored: Mapping[str, Any], box: SecretBox) -> dict[str, Any]:
@@ -81,30 +116,35 @@ def _shown_settings(model: type[BaseModel] | None, stored: Mapping[str, Any], bo
 
 def _show_system(system: ConnectedSystem, box: SecretBox) -> ConnectedSystemOut:
     connector = all_connectors().get(system.connector_name)
-    return ConnectedSystemOut(
-        **system.model_dump(exclude={"settings"}),
-        status="Active",
-        settings=_shown_settings(connector.settings_model if connector else None, system.settings, box),
+    return ConnectedSystemOut.model_validate(
+        {
+            **system.model_dump(exclude={"settings"}),
+            **_SYSTEM_CONSTANTS,
+            "settings": _shown_settings(connector.settings_model if connector else None, system.settings, box),
+        },
     )
 
 
 def _show_profile(profile: RunProfile, connector: Connector[Any, Any] | None, box: SecretBox) -> RunProfileOut:
-    return RunProfileOut(
-        **profile.model_dump(exclude={"settings", "run_type"}),
-        run_type=RunType(profile.run_type),
-        settings=_shown_settings(connector.run_profile_model if connector else None, profile.settings, box),
+    return RunProfileOut.model_validate(
+        {
+            **profile.model_dump(exclude={"settings", "run_type"}),
+            **_PROFILE_CONSTANTS,
+            "run_type": RunType(profile.run_type),
+            "settings": _shown_settings(connector.run_profile_model if connector else None, profile.settings, box),
+        },
     )
 
 
-async def _find_system(session: AsyncSession, system_id: int) -> ConnectedSystem:
-    system = await session.get(ConnectedSystem, system_id) if 0 < system_id < 2**31 else None
+async def _find_system(session: AsyncSession, system_id: int, *, lock: bool = False) -> ConnectedSystem:
+    system = await get_connected_system(session, system_id, lock=lock) if system_id > 0 else None
     if system is None:
         raise NotFound(f"Connected system not found: {system_id}")
     return system
 
 
 async def _find_profile(session: AsyncSession, system_id: int, profile_id: int) -> RunProfile:
-    profile = await get_run_profile(session, system_id, profile_id) if 0 < profile_id < 2**31 else None
+    profile = await get_run_profile(session, system_id, profile_id) if profile_id > 0 else None
     if profile is None:
         raise NotFound(f"Run profile not found: {profile_id}")
     return profile
@@ -118,18 +158,28 @@ def _take_name(row: ConnectedSystem | RunProfile, body: ConnectedSystemChange | 
 
 
 async def _flush(session: AsyncSession, row: ConnectedSystem | RunProfile, what: str) -> None:
+    # Read now: after a failed flush the row would be read from the database anew.
+    name = row.name
     session.add(row)
     try:
         await session.flush()
     except IntegrityError:
-        raise Conflict(f"A {what} named '{row.name}' exists already.") from None
+        raise Conflict(f"A {what} named '{name}' exists already.") from None
 
 
-async def show_systems(context: Context, page: int, page_size: int) -> Page[ConnectedSystemOut]:
+async def show_systems(context: Context, listing: Listing) -> Page[ConnectedSystemOut]:
     """Returns one page of the connected systems."""
     async with context.catalogue.read() as session:
-        systems, total = await list_connected_systems(session, offset=(page - 1) * page_size, limit=page_size)
-    return Page[ConnectedSystemOut].of([_show_system(s, context.box) for s in systems], total, page, page_size)
+        systems, total = await list_connected_systems(
+            session,
+            constants=_SYSTEM_CONSTANTS,
+            order=listing.order,
+            filters=listing.filters,
+            offset=listing.offset,
+            limit=listing.page_size,
+        )
+    items = [_show_system(system, context.box) for system in systems]
+    return Page[ConnectedSystemOut].of(items, total, listing.page, listing.page_size)
 
 
 async def show_system(context: Context, system_id: int) -> ConnectedSystemOut:
@@ -156,7 +206,12 @@ async def create_system(context: Context, body: ConnectedSystemCreate) -> Connec
 async def update_system(context: Context, system_id: int, body: ConnectedSystemChange) -> ConnectedSystemOut:
     """Changes a connected system; `settings`, when sent, are complete."""
     async with context.catalogue.write() as session:
-        system = await _find_system(session, system_id)
+        system = await _find_system(session, system_id, lock=True)
+        if "connector_name" in body.model_fields_set and _connector(body.connector_name).name != system.connector_name:
+            message = (
+                f"The connector is {system.connector_name} and cannot be changed: create another connected system."
+            )
+            raise ValidationFailed.of_fields({"connectorName": [message]})
         _take_name(system, body)
         if "description" in body.model_fields_set:
             system.description = body.description
@@ -174,7 +229,7 @@ async def delete_system(context: Context, system_id: int) -> None:
         Conflict: A schedule uses it.
     """
     async with context.catalogue.write() as session:
-        system = await _find_system(session, system_id)
+        system = await _find_system(session, system_id, lock=True)
         _refuse_if_used(await schedules_using(session, system_id), "connected system")
         for profile in await list_run_profiles(session, system_id):
             await session.delete(profile)
@@ -184,8 +239,9 @@ async def delete_system(context: Context, system_id: int) -> None:
 
 def _refuse_if_used(schedules: list[str], what: str) -> None:
     if schedules:
-        names = ", ".join(f"'{name}'" for name in schedules)
-        raise Conflict(f"The {what} is used by the schedules {names}: take it out of them first.")
+        names = ", ".join(f"'{name}'" for name in schedules[:_NAMED_AT_MOST])
+        more = f" and {len(schedules) - _NAMED_AT_MOST} more" if len(schedules) > _NAMED_AT_MOST else ""
+        raise Conflict(f"The {what} is used by the schedules {names}{more}: take it out of them first.")
 
 
 async def show_profiles(context: Context, system_id: int) -> list[RunProfileOut]:
@@ -197,10 +253,18 @@ async def show_profiles(context: Context, system_id: int) -> list[RunProfileOut]
     return [_show_profile(profile, connector, context.box) for profile in profiles]
 
 
+async def show_profile(context: Context, system_id: int, profile_id: int) -> RunProfileOut:
+    """Returns a run profile of a connected system."""
+    async with context.catalogue.read() as session:
+        system = await _find_system(session, system_id)
+        profile = await _find_profile(session, system_id, profile_id)
+    return _show_profile(profile, all_connectors().get(system.connector_name), context.box)
+
+
 async def create_profile(context: Context, system_id: int, body: RunProfileCreate) -> RunProfileOut:
     """Creates a run profile of a connected system."""
     async with context.catalogue.write() as session:
-        connector = _connector((await _find_system(session, system_id)).connector_name)
+        connector = _connector((await _find_system(session, system_id, lock=True)).connector_name)
         profile = RunProfile(
             connected_system_id=system_id,
             name=body.name,
@@ -215,7 +279,7 @@ async def create_profile(context: Context, system_id: int, body: RunProfileCreat
 async def update_profile(context: Context, system_id: int, profile_id: int, body: RunProfileChange) -> RunProfileOut:
     """Changes a run profile; `settings`, when sent, are complete."""
     async with context.catalogue.write() as session:
-        connector = _connector((await _find_system(session, system_id)).connector_name)
+        connector = _connector((await _find_system(session, system_id, lock=True)).connector_name)
         profile = await _find_profile(session, system_id, profile_id)
         _take_name(profile, body)
         if "run_type" in body.model_fields_set:
@@ -233,7 +297,7 @@ async def delete_profile(context: Context, system_id: int, profile_id: int) -> N
         Conflict: A schedule uses it.
     """
     async with context.catalogue.write() as session:
-        await _find_system(session, system_id)
+        await _find_system(session, system_id, lock=True)
         profile = await _find_profile(session, system_id, profile_id)
         _refuse_if_used(await schedules_using(session, system_id, profile_id), "run profile")
         await session.delete(profile)
