@@ -355,6 +355,23 @@ class ApiClient:
         """Returns the connected systems."""
         return list(self._items("synchronisation/connected-systems", {}))
 
+    def find_connected_system(self, name_or_id: str) -> dict[str, Any]:
+        """Returns the connected system that has this id, or else exactly this name.
+
+        Raises:
+            ApiFailure: There is none.
+        """
+        systems = self.list_connected_systems()
+        for key in ("id", "name"):
+            found = [system for system in systems if str(system[key]) == name_or_id]
+            if found:
+                return found[0]
+        raise ApiFailure(
+            f"There is no connected system {name_or_id!r}."
+            f"{_suggestion(name_or_id, [system['name'] for system in systems])}",
+            status=httpx.codes.NOT_FOUND,
+        )
+
     def create_connected_system(self, body: Mapping[str, Any]) -> dict[str, Any]:
         """Creates a connected system."""
         return dict(self._call("POST", "synchronisation/connected-systems", body))

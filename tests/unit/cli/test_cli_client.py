@@ -234,3 +234,11 @@ def test_bodies_are_sent_as_json() -> None:
     with client_of(answer) as client:
         client.create_schedule({"name": "Täglich"})
     assert seen == {"name": "Täglich", "type": "application/json"}
+
+
+def test_a_connected_system_is_found_by_its_id_or_its_exact_name() -> None:
+    systems = [{"id": 1, "name": "2"}, {"id": 2, "name": "HR"}, {"id": 3, "name": "hr"}]
+    with client_of(lambda _: page(systems)) as client:
+        assert [client.find_connected_system(text)["id"] for text in ("1", "2", "HR", "hr")] == [1, 2, 2, 3]
+        with pytest.raises(ApiFailure, match=r"There is no connected system 'Hr'\. Did you mean '(HR|hr)'"):
+            client.find_connected_system("Hr")

@@ -9,7 +9,7 @@ import typer
 from rich.console import Console
 from typer.testing import CliRunner
 
-from cli import executions, schedules
+from cli import connected_systems, executions, schedules
 from cli.client import ApiFailure
 from cli.console import (
     cell,
@@ -129,11 +129,14 @@ def test_wrong_usage_is_exit_code_2(app: typer.Typer, arguments: list[str]) -> N
     assert result.stderr
 
 
-@pytest.mark.parametrize("app", [schedules.app, executions.app])
-def test_every_command_has_help_with_an_example(app: typer.Typer) -> None:
+@pytest.mark.parametrize(
+    ("name", "app"),
+    [("schedules", schedules.app), ("executions", executions.app), ("connected-systems", connected_systems.app)],
+)
+def test_every_command_has_help_with_an_example(name: str, app: typer.Typer) -> None:
     for command in app.registered_commands:
         shown = CliRunner().invoke(app, [command.name or "", "--help"])
         assert shown.exit_code == 0
         text = " ".join(printable(shown.stdout).split())
-        assert f"Example: rota {'schedules' if app is schedules.app else 'executions'} {command.name}" in text
+        assert f"Example: rota {name} {command.name}" in text
     assert "Usage" in CliRunner().invoke(app, []).output
