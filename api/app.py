@@ -4,8 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, MutableMapping
 from contextlib import asynccontextmanager
 from importlib.metadata import version
-from typing import Any, Final
-from urllib.parse import parse_qsl, urlencode
+from typing import Any
 
 from fastapi import FastAPI
 from fastapi.routing import APIRoute
@@ -22,42 +21,20 @@ from runtime.zones import use_packaged_zones
 Scope = MutableMapping[str, Any]
 AsgiApp = Callable[[Scope, Any, Any], Awaitable[None]]
 
-_QUERY_NAMES: Final = {
-    name.lower(): name
-    for name in (
-        "page",
-        "pageSize",
-        "search",
-        "sortBy",
-        "sortDescending",
-        "sortDirection",
-        "filter",
-        "scheduleId",
-        "status",
-        "from",
-        "count",
-        "dryRun",
-    )
-}
-
 
 class LenientAddresses:
-    """Takes a trailing slash away and gives query names their letter case back, as JIM's clients may write both."""
+    """Reads addresses as JIM does: paths in any letter case, with a trailing slash or without, HEAD where GET is."""
 
     def __init__(self, app: AsgiApp) -> None:
         """Stands before the application."""
         self._app = app
 
     async def __call__(self, scope: Scope, receive: Any, send: Any) -> None:
-        """Passes the request on."""
+        """Passes the request on. The body of an answer to HEAD is left out by the server."""
         if scope["type"] == "http":
-            path = scope["path"]
-            if len(path) > 1 and path.endswith("/"):
-                scope = {**scope, "path": path.rstrip("/") or "/"}
-            if scope["query_string"]:
-                pairs = parse_qsl(scope["query_string"].decode("latin-1"), keep_blank_values=True)
-                query = urlencode([(_QUERY_NAMES.get(name.lower(), name), value) for name, value in pairs])
-                scope = {**scope, "query_string": query.encode("latin-1")}
+            # No segment of a path holds what letter case could tell apart: names are fixed, ids are GUIDs or numbers.
+            path = scope["path"].lower().rstrip("/") or "/"
+            scope = {**scope, "path": path, "method": "GET" if scope["method"] == "HEAD" else scope["method"]}
         await self._app(scope, receive, send)
 
 

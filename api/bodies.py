@@ -4,10 +4,12 @@ import asyncio
 import codecs
 import json
 import re
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Iterator, Mapping
 from typing import Any, Final
+from urllib.parse import urlencode
 
 from fastapi import Request, Response
+from fastapi.dependencies.models import Dependant
 from fastapi.routing import APIRoute
 
 from api.auth import authenticate_first
@@ -35,27 +37,42 @@ Handler = Callable[[Request], Coroutine[Any, Any, Response]]
 
 
 class JsonRoute(APIRoute):
-    """A route for those with a key, that reads its JSON body strictly, before FastAPI sees it.
+    """A route for those with a key, that reads query and JSON body strictly, before FastAPI sees them.
 
-    One without a body ignores what is sent.
+    Names of the query are matched in any letter case. A route without a body ignores what is sent.
     """
 
     def get_route_handler(self) -> Handler:
         """Returns FastAPI's handler, behind the checks."""
         handle = super().get_route_handler()
         takes_body = self.body_field is not None
+        query_names = {name.lower(): name for name in _query_names(self.dependant)}
 
         async def checked(request: Request) -> Response:
             await authenticate_first(request)
+            request = _with_query_names(request, query_names)
             _check_query(request)
             if takes_body:
                 body = await _read(request)
-                check_media_type(request.headers.get("content-type"), has_body=bool(body))
+                if body:
+                    check_media_type(request.headers)
                 parsed = await asyncio.to_thread(parse_json, body) if len(body) > _THREAD_BYTES else parse_json(body)
                 request = _with_json(request, parsed)
             return await handle(request)
 
         return checked
+
+
+def _query_names(dependant: Dependant) -> Iterator[str]:
+    yield from (field.alias for field in dependant.query_params)
+    for part in dependant.dependencies:
+        yield from _query_names(part)
+
+
+def _with_query_names(request: Request, names: Mapping[str, str]) -> Request:
+    """Returns the request with the letter case that its route gives to the names of the query."""
+    pairs = [(names.get(name.lower(), name), value) for name, value in request.query_params.multi_items()]
+    return Request({**request.scope, "query_string": urlencode(pairs).encode()}, request.receive)
 
 
 def _check_query(request: Request) -> None:
@@ -88,15 +105,13 @@ async def _read(request: Request) -> bytes:
     return bytes(body)
 
 
-def check_media_type(content_type: str | None, *, has_body: bool) -> None:
-    """Checks that a body is JSON by its content type.
+def check_media_type(headers: Mapping[str, str]) -> None:
+    """Checks that a body is plain JSON by its headers.
 
     Raises:
-        UnsupportedMediaType: It is not, or not in UTF-8.
+        UnsupportedMediaType: It is not, or not in UTF-8, or it is compressed.
     """
-    if not has_body:
-        return
-    media_type, _, parameters = (content_type or "").partition(";")
+    media_type, _, parameters = headers.get("content-type", "").partition(";")
     media_type = media_type.strip().lower()
     is_json = media_type in {"application/json", "text/json"} or (
         media_type.startswith("application/") and media_type.endswith("+json")
@@ -107,6 +122,8 @@ def check_media_type(content_type: str | None, *, has_body: bool) -> None:
         name, _, value = parameter.partition("=")
         if name.strip().lower() == "charset" and value.strip().strip('"').lower() not in {"utf-8", "utf8"}:
             raise UnsupportedMediaType("Send the body in UTF-8.")
+    if headers.get("content-encoding", "identity").strip().lower() != "identity":
+        raise UnsupportedMediaType("Send the body without compression.")
 
 
 def parse_json(body: bytes) -> dict[str, Any]:

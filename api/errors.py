@@ -12,6 +12,7 @@ from pydantic.alias_generators import to_camel
 from sqlalchemy.exc import DBAPIError, IntegrityError, InterfaceError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from starlette.exceptions import HTTPException
+from starlette.routing import Match
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from temporalio.service import RPCError
 
@@ -218,18 +219,30 @@ async def _on_invalid_request(request: Request, error: Exception) -> JSONRespons
     details = [item | {"loc": item["loc"][1:]} for item in error.errors()]
     if any(item["loc"][:1] == ("path",) for item in error.errors()):
         # A path whose id is no id names nothing.
-        return _response(404, "NOT_FOUND", f"Not found: {request.url.path}")
+        return _response(404, "NOT_FOUND", f"Not found: {request.scope['path']}")
     return await _on_api_error(request, ValidationFailed.of_fields(field_messages(details)))
 
 
 async def _on_http_error(request: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, HTTPException)  # noqa: S101 - registered for this class alone
     message = {
-        404: f"Not found: {request.url.path}",
-        405: f"Method {request.method} is not allowed on {request.url.path}",
+        404: f"Not found: {request.scope['path']}",
+        405: f"Method {request.method} is not allowed on {request.scope['path']}",
     }.get(error.status_code, error.detail)
     code = _CODES.get(error.status_code, "INTERNAL_ERROR" if error.status_code >= 500 else "VALIDATION_ERROR")
-    return _response(error.status_code, code, message, headers=error.headers)
+    headers = {"Allow": _allowed_methods(request)} if error.status_code == 405 else error.headers
+    return _response(error.status_code, code, message, headers=headers)
+
+
+def _allowed_methods(request: Request) -> str:
+    """Returns what may be asked of a path: each of its methods is a route, and Starlette names those of the first."""
+    place = {name: request.scope[name] for name in ("type", "path", "root_path")}
+    allowed = [
+        method
+        for method in ("GET", "POST", "PUT", "PATCH", "DELETE")
+        if any(route.matches({**place, "method": method})[0] is Match.FULL for route in request.app.routes)
+    ]
+    return ", ".join(["HEAD", *allowed] if "GET" in allowed else allowed)
 
 
 async def _on_temporal_error(request: Request, error: Exception) -> JSONResponse:

@@ -57,14 +57,14 @@ async def list_active_executions(context: ContextDep) -> list[ExecutionOut]:
     return await executions.show_active_executions(context)
 
 
-@router.get("/{execution_id}")
+@router.get("/{execution_id:uuid}")
 async def get_execution(context: ContextDep, execution_id: UUID) -> ExecutionDetailOut:
     """Returns an execution with its steps and progress."""
     return await executions.show_execution(context, execution_id)
 
 
 @router.post(
-    "/{execution_id}/cancel",
+    "/{execution_id:uuid}/cancel",
     responses={status.HTTP_202_ACCEPTED: {"model": ExecutionOut, "description": "The worker needs longer to end it."}},
 )
 async def cancel_execution(context: ContextDep, execution_id: UUID, response: Response) -> ExecutionOut:

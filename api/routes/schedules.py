@@ -85,7 +85,7 @@ async def preview_timetable(body: PreviewRequest) -> Preview:
     return schedules.preview_timetable(body)
 
 
-@router.get("/{schedule_id}/next-runs")
+@router.get("/{schedule_id:uuid}/next-runs")
 async def list_next_runs(
     context: ContextDep,
     schedule_id: UUID,
@@ -99,13 +99,13 @@ async def list_next_runs(
     return await schedules.show_next_runs(context, schedule_id, count, after)
 
 
-@router.get("/{schedule_id}")
+@router.get("/{schedule_id:uuid}")
 async def get_schedule(context: ContextDep, schedule_id: UUID) -> ScheduleDetailOut:
     """Returns a schedule with its steps."""
     return await schedules.show_schedule(context, schedule_id)
 
 
-@router.put("/{schedule_id}")
+@router.put("/{schedule_id:uuid}")
 async def update_schedule(
     context: ContextDep,
     schedule_id: UUID,
@@ -116,25 +116,25 @@ async def update_schedule(
     return await schedules.update_schedule(context, schedule_id, body, dry_run=dry_run)
 
 
-@router.delete("/{schedule_id}", status_code=status.HTTP_204_NO_CONTENT)
+@router.delete("/{schedule_id:uuid}", status_code=status.HTTP_204_NO_CONTENT)
 async def delete_schedule(context: ContextDep, schedule_id: UUID) -> None:
     """Deletes a schedule. A running execution runs on; history stays."""
     await schedules.delete_schedule(context, schedule_id)
 
 
-@router.post("/{schedule_id}/enable")
+@router.post("/{schedule_id:uuid}/enable")
 async def enable_schedule(context: ContextDep, schedule_id: UUID) -> ScheduleOut:
     """Lets the trigger fire."""
     return await schedules.set_enabled(context, schedule_id, enabled=True)
 
 
-@router.post("/{schedule_id}/disable")
+@router.post("/{schedule_id:uuid}/disable")
 async def disable_schedule(context: ContextDep, schedule_id: UUID) -> ScheduleOut:
     """Keeps the trigger from firing. A running execution runs on."""
     return await schedules.set_enabled(context, schedule_id, enabled=False)
 
 
-@router.post("/{schedule_id}/run", status_code=status.HTTP_202_ACCEPTED)
+@router.post("/{schedule_id:uuid}/run", status_code=status.HTTP_202_ACCEPTED)
 async def run_schedule(context: ContextDep, schedule_id: UUID, caller: CallerDep) -> RunStarted:
     """Starts an execution now."""
     return await executions.run_schedule(context, schedule_id, caller)

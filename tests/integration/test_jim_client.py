@@ -35,9 +35,8 @@ OTHERWISE: Final = {
     21: (400, "a name may have 200 characters, as documented; the recorded server took 305"),
 }
 
-# The last poll of a `-Wait`: by then the execution had ended, with this exit code of its steps.
-ENDED_BY: Final = {101: "0", 131: "1"}
-ENDED_AS: Final = {101: "Complete", 131: "Failed"}
+# The last poll of a `-Wait`: by then its steps had ended with an exit code, and the execution as this.
+ENDED: Final = {101: ("0", "Complete"), 131: ("1", "Failed")}
 
 LAST_EXECUTION: Final = {
     "lastExecutionId",
@@ -200,9 +199,10 @@ async def test_the_module_gets_what_it_reads(rota: Rota, outcome: Path) -> None:
         body = None if request["body"] is None else ids.translated(json.dumps(request["body"])).encode()
         headers = HEADERS if body is not None else HEADERS | {"Content-Length": "0"}
         path = ids.translated(request["path"])
-        if ends_as := ENDED_AS.get(request["n"]):
-            with letting_runs_end(outcome, ENDED_BY[request["n"]]):
-                assert (await rota.ended(path.rpartition("/")[2]))["status"] == ends_as
+        if request["n"] in ENDED:
+            exit_code, status = ENDED[request["n"]]
+            with letting_runs_end(outcome, exit_code):
+                assert (await rota.ended(path.rpartition("/")[2]))["status"] == status
 
         answer = await rota.http.request(request["method"], path, content=body, headers=headers)
 
