@@ -4,9 +4,10 @@ import asyncio
 import logging
 import os
 import sys
+from collections.abc import Callable, Sequence
 from contextlib import AsyncExitStack
 from datetime import timedelta
-from typing import Final
+from typing import Any, Final, TypedDict
 
 from temporalio.bridge.proto.workflow_activation import WorkflowActivation
 from temporalio.bridge.proto.workflow_completion import WorkflowActivationCompletion
@@ -23,6 +24,7 @@ from activities.support.runner import HEARTBEAT_SECONDS, step_activity
 from activities.support.upkeep import Upkeep
 from activities.support.worker_context import WorkerContext
 from catalogue.engine import Catalogue
+from contracts.ids import step_task_queue
 from runtime.settings import Settings
 from runtime.signals import stop_requested
 from runtime.temporal import connect_when_up, register_search_attributes
@@ -90,10 +92,42 @@ def workflow_runner() -> WorkflowRunner:
     )
 
 
+class _Limits(TypedDict):
+    """What every worker is held to."""
+
+    max_concurrent_activities: int
+    max_heartbeat_throttle_interval: timedelta
+    default_heartbeat_throttle_interval: timedelta
+    graceful_shutdown_timeout: timedelta
+
+
+def _step_activities(settings: Settings) -> list[Callable[..., Any]]:
+    context = worker_context(settings)
+    return [step_activity(step_type, context, settings.secret_box) for step_type in step_types().values()]
+
+
+def _limits(settings: Settings) -> _Limits:
+    return {
+        "max_concurrent_activities": settings.max_concurrent_steps,
+        # The server's answer to a heartbeat carries a cancel: a longer throttle would only delay it.
+        "max_heartbeat_throttle_interval": timedelta(seconds=HEARTBEAT_SECONDS),
+        "default_heartbeat_throttle_interval": timedelta(seconds=HEARTBEAT_SECONDS),
+        "graceful_shutdown_timeout": settings.drain_seconds,
+    }
+
+
+def build_pool_worker(client: Client, pool: str, settings: Settings) -> Worker:
+    """Returns a worker for the steps of one worker pool alone, not yet running. It needs no catalogue."""
+    return Worker(
+        client,
+        task_queue=step_task_queue(settings.task_queue, pool),
+        activities=_step_activities(settings),
+        **_limits(settings),
+    )
+
+
 def build_worker(client: Client, catalogue: Catalogue, settings: Settings) -> Worker:
     """Returns a worker for the workflows and every registered step type, not yet running."""
-    context = worker_context(settings)
-    steps = [step_activity(step_type, context, settings.secret_box) for step_type in step_types().values()]
     return Worker(
         client,
         task_queue=settings.task_queue,
@@ -101,15 +135,11 @@ def build_worker(client: Client, catalogue: Catalogue, settings: Settings) -> Wo
         activities=[
             *Recorder(catalogue).activities,
             *Upkeep(catalogue, client, settings.task_queue).activities,
-            *steps,
+            *_step_activities(settings),
         ],
         workflow_runner=workflow_runner(),
         max_cached_workflows=MAX_CACHED_WORKFLOWS,
-        max_concurrent_activities=settings.max_concurrent_steps,
-        # The server's answer to a heartbeat carries a cancel: a longer throttle would only delay it.
-        max_heartbeat_throttle_interval=timedelta(seconds=HEARTBEAT_SECONDS),
-        default_heartbeat_throttle_interval=timedelta(seconds=HEARTBEAT_SECONDS),
-        graceful_shutdown_timeout=settings.drain_seconds,
+        **_limits(settings),
     )
 
 
@@ -124,19 +154,30 @@ async def _keep_upkeep(client: Client, settings: Settings) -> None:
         await asyncio.sleep(settings.upkeep_seconds.total_seconds())
 
 
-async def run_worker(settings: Settings) -> None:
-    """Runs a worker until the process is asked to stop; then drains: running steps get `ROTA_DRAIN_SECONDS`."""
+async def run_worker(settings: Settings, pools: Sequence[str] = ()) -> None:
+    """Runs a worker until the process is asked to stop; then drains: running steps get `ROTA_DRAIN_SECONDS`.
+
+    Args:
+        settings: Rota's settings.
+        pools: Serve the steps of these worker pools alone, without the catalogue; none of them: executions, and the
+            steps that name no pool.
+    """
     async with AsyncExitStack() as stack:
-        catalogue = Catalogue(settings.catalogue_url)
-        stack.push_async_callback(catalogue.close)
         client = await connect_when_up()
-        worker = build_worker(client, catalogue, settings)
-        _logger.info("worker %s on task queue %r: %s", client.identity, settings.task_queue, ", ".join(step_types()))
-        async with worker:
-            keeping = asyncio.create_task(_keep_upkeep(client, settings))
-            await stop_requested()
+        if pools:
+            workers = [build_pool_worker(client, pool, settings) for pool in dict.fromkeys(pools)]
+        else:
+            catalogue = Catalogue(settings.catalogue_url)
+            stack.push_async_callback(catalogue.close)
+            workers = [build_worker(client, catalogue, settings)]
+        for worker in workers:
+            await stack.enter_async_context(worker)
+            _logger.info("worker %s on task queue %r: %s", client.identity, worker.task_queue, ", ".join(step_types()))
+        keeping = None if pools else asyncio.create_task(_keep_upkeep(client, settings))
+        await stop_requested()
+        if keeping is not None:
             keeping.cancel()
-            _logger.info("stopping: running steps get %s", settings.drain_seconds)
+        _logger.info("stopping: running steps get %s", settings.drain_seconds)
     _logger.info("worker stopped")
 
 

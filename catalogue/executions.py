@@ -13,12 +13,14 @@ from sqlalchemy import (
     Connection,
     ForeignKey,
     Index,
+    Insert,
     Table,
     Text,
     Uuid,
     bindparam,
     case,
     insert,
+    literal,
     or_,
 )
 from sqlmodel import Field, SQLModel, col, delete, func, select, update
@@ -80,6 +82,8 @@ class Execution(SQLModel, table=True):
     initiated_by_name: str | None = Field(default=None, max_length=200)
     error_message: str | None = Field(default=None, sa_column=Column(Text))
     workflow_id: str = Field(max_length=400)
+    retry_of: UUID | None = None
+    """The execution that this one takes up where it had stopped."""
 
 
 class StepRecord(SQLModel, table=True):
@@ -104,6 +108,8 @@ class StepRecord(SQLModel, table=True):
     continue_on_failure: bool = False
     timeout_seconds: int | None = None
     max_attempts: int = 1
+    worker_pool: str | None = Field(default=None, max_length=100)
+    schedule_to_start_seconds: int | None = None
     config: dict[str, Any] = Field(default_factory=dict, sa_column=Column(json_column(), nullable=False))
     resolved: dict[str, Any] = Field(default_factory=dict, sa_column=Column(json_column(), nullable=False))
 
@@ -119,6 +125,10 @@ class StepRecord(SQLModel, table=True):
     progress: dict[str, Any] | None = Field(default=None, sa_column=Column(json_column()))
     activity_id: str | None = Field(default=None, max_length=64)
     activity_status: str | None = Field(default=None, max_length=64)
+
+
+_EXECUTIONS: Final[Table] = Execution.__table__  # type: ignore[attr-defined]
+_RECORDS: Final[Table] = StepRecord.__table__  # type: ignore[attr-defined]
 
 
 @dataclass(frozen=True)
@@ -172,6 +182,8 @@ async def open_execution(
                     continue_on_failure=step.continue_on_failure,
                     timeout_seconds=prepared.timeout_seconds,
                     max_attempts=step.max_attempts,
+                    worker_pool=step.worker_pool,
+                    schedule_to_start_seconds=step.schedule_to_start_seconds,
                     config=step.config,
                     resolved=dict(prepared.resolved),
                 ).model_dump(),
@@ -188,14 +200,145 @@ async def open_execution(
         initiated_by_name=initiator.name,
         workflow_id=workflow_id,
     )
+    await _add_execution(session, schedule, execution)
+    for start in range(0, len(rows), _INSERT_CHUNK):
+        await session.exec(insert(StepRecord).values(rows[start : start + _INSERT_CHUNK]))
+    return execution
+
+
+async def _add_execution(session: AsyncSession, schedule: Schedule, execution: Execution) -> None:
     session.add(execution)
     schedule.last_run_time = execution.queued_at
     schedule.last_execution_id = execution.id
     session.add(schedule)
     await session.flush()
-    for start in range(0, len(rows), _INSERT_CHUNK):
-        await session.exec(insert(StepRecord).values(rows[start : start + _INSERT_CHUNK]))
-    return execution
+
+
+_SNAPSHOT_COLUMNS: Final = (
+    "position",
+    "step_group",
+    "step_index",
+    "name",
+    "display_name",
+    "execution_mode",
+    "step_type",
+    "continue_on_failure",
+    "timeout_seconds",
+    "max_attempts",
+    "worker_pool",
+    "schedule_to_start_seconds",
+    "config",
+    "resolved",
+)
+_OUTCOME_COLUMNS: Final = (
+    "status",
+    "started_at",
+    "completed_at",
+    "error_message",
+    "exit_code",
+    "attempts",
+    "host",
+    "processes_ended",
+    "output_tail",
+    "progress",
+    "activity_id",
+    "activity_status",
+)
+
+
+@dataclass(frozen=True)
+class TakenUp:
+    """How far an execution had come that another takes up."""
+
+    position: int
+    """The first step to run: how many steps are reused."""
+    group: int
+    """The group in which that step stands."""
+    had_failures: bool
+    """Whether a reused step had failed, and was set to continue."""
+
+
+async def take_up_execution(
+    session: AsyncSession,
+    schedule: Schedule,
+    before: Execution,
+    *,
+    execution_id: UUID,
+    initiator: Initiator,
+    workflow_id: str,
+) -> tuple[Execution, TakenUp]:
+    """Writes the record of a new execution that goes on where another had stopped, from the other's snapshot.
+
+    The groups before the first one that did not complete keep their outcomes; that one and those behind it run.
+
+    Returns:
+        The new execution (`Queued`), and where it begins.
+    """
+    stood = (
+        select(StepRecord.id, StepRecord.group, StepRecord.status, StepRecord.continue_on_failure)
+        .where(StepRecord.execution_id == before.id)
+        .order_by(col(StepRecord.position))
+    )
+    records = [
+        (record_id, group, StepStatus(status), may_fail)
+        for record_id, group, status, may_fail in (await session.exec(stood)).all()
+    ]
+    first = min(
+        (group for _, group, status, may_fail in records if not _is_complete(status, may_fail=may_fail)),
+        default=before.total_groups,
+    )
+    reused = [record for record in records if record[1] < first]
+    taken_up = TakenUp(len(reused), first, any(status.is_failure for _, _, status, _ in reused))
+    execution = Execution(
+        id=execution_id,
+        schedule_id=before.schedule_id,
+        schedule_name=before.schedule_name,
+        trigger_type=TriggerType.MANUAL,
+        total_groups=before.total_groups,
+        total_steps=before.total_steps,
+        initiated_by_type=initiator.type,
+        initiated_by_id=initiator.id,
+        initiated_by_name=initiator.name,
+        workflow_id=workflow_id,
+        retry_of=before.id,
+    )
+    await _add_execution(session, schedule, execution)
+    connection = await session.connection()
+    for statement, members in (
+        (_copy_records(_SNAPSHOT_COLUMNS + _OUTCOME_COLUMNS, before.id), reused),
+        (_copy_records(_SNAPSHOT_COLUMNS, before.id), records[len(reused) :]),
+    ):
+        copies = [{"old_id": record[0], "new_id": uuid4(), "new_execution_id": execution_id} for record in members]
+        if copies:
+            await connection.execute(statement, copies)
+    return execution, taken_up
+
+
+def _is_complete(status: StepStatus, *, may_fail: bool) -> bool:
+    """Whether a step ran to an end that let its execution go on; one that was cancelled did not run to its end."""
+    return status.is_terminal and (not status.is_failure or (may_fail and status is not StepStatus.CANCELLED))
+
+
+def _copy_records(columns: Sequence[str], reused_from: UUID) -> Insert:
+    """Returns the statement that copies one record of a step into another execution, its output left in the database."""
+    fresh = {
+        "status": literal(StepStatus.WAITING, _RECORDS.c.status.type),
+        "attempts": literal(0),
+        "processes_ended": literal(0),
+        "output_tail": literal(""),
+    }
+    note = f"Reused from execution {reused_from}."
+    values: dict[str, ColumnElement[Any]] = {
+        "id": bindparam("new_id", type_=Uuid()),
+        "execution_id": bindparam("new_execution_id", type_=Uuid()),
+        **fresh,
+        **{name: _RECORDS.c[name] for name in columns},
+    }
+    if "error_message" in columns:
+        said = _RECORDS.c.error_message
+        values["error_message"] = case((said.is_(None), note), else_=literal(f"{note} ") + said)
+    source = select(*values.values()).where(_RECORDS.c.id == bindparam("old_id", type_=Uuid()))
+    return insert(_RECORDS).from_select(list(values), source)
 
 
 def unopened_execution(request: OpenRequest, schedule_name: str, initiator: Initiator) -> Execution:
@@ -294,6 +437,8 @@ async def read_plan(session: AsyncSession, execution_id: UUID, position: int) ->
             continue_on_failure=record.continue_on_failure,
             timeout_seconds=record.timeout_seconds,
             max_attempts=record.max_attempts,
+            worker_pool=record.worker_pool,
+            schedule_to_start_seconds=record.schedule_to_start_seconds,
             config=record.config,
             resolved=record.resolved,
         )
@@ -317,9 +462,6 @@ async def begin_execution(session: AsyncSession, execution_id: UUID) -> bool:
     return (await session.exec(query)).rowcount == 1
 
 
-_EXECUTIONS: Final[Table] = Execution.__table__  # type: ignore[attr-defined]
-_RECORDS: Final[Table] = StepRecord.__table__  # type: ignore[attr-defined]
-
 _BEGIN_STEP: Final = (
     update(_RECORDS)
     .where(
@@ -337,25 +479,7 @@ _REACH_GROUP: Final = (
 _FINISH_STEP: Final = (
     update(_RECORDS)
     .where(_RECORDS.c.id == bindparam("record_id"))
-    .values(
-        {
-            name: bindparam(f"new_{name}")
-            for name in (
-                "status",
-                "started_at",
-                "completed_at",
-                "error_message",
-                "exit_code",
-                "attempts",
-                "host",
-                "processes_ended",
-                "output_tail",
-                "progress",
-                "activity_id",
-                "activity_status",
-            )
-        },
-    )
+    .values({name: bindparam(f"new_{name}") for name in _OUTCOME_COLUMNS})
 )
 
 
@@ -364,6 +488,15 @@ def begin_steps(connection: Connection, execution_id: UUID, step_ids: Sequence[U
     if step_ids:
         connection.execute(_BEGIN_STEP, [{"record_id": step_id} for step_id in step_ids])
     connection.execute(_REACH_GROUP, {"execution_id": execution_id, "group": group})
+
+
+def set_paused(connection: Connection, execution_id: UUID, *, paused: bool) -> None:
+    """Marks a running execution as paused, or a paused one as running; one that has ended stays as it is."""
+    before, after = ExecutionStatus.IN_PROGRESS, ExecutionStatus.PAUSED
+    if not paused:
+        before, after = after, before
+    here = (_EXECUTIONS.c.id == execution_id, _EXECUTIONS.c.status == before)
+    connection.execute(update(_EXECUTIONS).where(*here).values(status=after))
 
 
 def finish_steps(connection: Connection, finished: Sequence[FinishedStep]) -> None:

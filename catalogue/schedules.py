@@ -82,6 +82,10 @@ class ScheduleStep(SQLModel, table=True):
     continue_on_failure: bool = False
     timeout_seconds: int | None = None
     max_attempts: int = 1
+    worker_pool: str | None = Field(default=None, max_length=100)
+    """The pool whose workers alone may run it."""
+    schedule_to_start_seconds: int | None = None
+    """How long it may wait for a worker."""
     config: dict[str, Any] = Field(default_factory=dict, sa_column=Column(json_column(), nullable=False))
     """The step type's own fields, by attribute name, secrets sealed."""
 

@@ -336,6 +336,18 @@ class ApiClient:
         """Cancels an execution; its status tells whether everything it started is gone already."""
         return cast("Execution", self._call("POST", f"schedule-executions/{execution_id}/cancel"))
 
+    def pause_execution(self, execution_id: str) -> Execution:
+        """Holds an execution before its next step group; its status tells whether it is held already."""
+        return cast("Execution", self._call("POST", f"schedule-executions/{execution_id}/pause"))
+
+    def resume_execution(self, execution_id: str) -> Execution:
+        """Lets a held execution go on."""
+        return cast("Execution", self._call("POST", f"schedule-executions/{execution_id}/resume"))
+
+    def retry_execution(self, execution_id: str) -> str:
+        """Starts an execution that takes up a failed or cancelled one, and returns its id."""
+        return str(self._call("POST", f"schedule-executions/{execution_id}/retry")["executionId"])
+
     def find_execution(self, id_or_prefix: str) -> str:
         """Returns the id of an execution, given whole or by its first characters.
 

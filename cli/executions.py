@@ -27,7 +27,9 @@ from cli.summary import has_ended, print_summary
 from cli.watch import watch_and_exit
 from contracts.execution import ACTIVE_STATUSES, ExecutionStatus
 
-app = typer.Typer(help="Executions of schedules: list, show, watch, cancel.", no_args_is_help=True)
+app = typer.Typer(
+    help="Executions of schedules: list, show, watch, cancel, pause, resume, retry.", no_args_is_help=True
+)
 
 ExecutionArgument = Annotated[
     str,
@@ -171,6 +173,64 @@ def cancel_command(
     with connected(url, api_key) as client:
         cancelled = client.cancel_execution(client.find_execution(execution))
     typer.echo(_cancel_line(cancelled))
+
+
+@app.command("pause")
+def pause_command(
+    execution: ExecutionArgument,
+    *,
+    url: UrlOption = DEFAULT_API_URL,
+    api_key: KeyOption = None,
+) -> None:
+    """Holds an execution before its next step group. Steps that run are left to end.
+
+    Example: rota executions pause 3f2a
+    """
+    with connected(url, api_key) as client:
+        paused = client.pause_execution(client.find_execution(execution))
+    held = paused["status"] == ExecutionStatus.PAUSED
+    state = paused["status"] if held else f"{paused['status']}; it pauses when the step group that runs has ended"
+    typer.echo(f"{printable(paused['scheduleName'])}: {state}")
+
+
+@app.command("resume")
+def resume_command(
+    execution: ExecutionArgument,
+    *,
+    url: UrlOption = DEFAULT_API_URL,
+    api_key: KeyOption = None,
+) -> None:
+    """Lets a paused execution go on.
+
+    Example: rota executions resume 3f2a
+    """
+    with connected(url, api_key) as client:
+        resumed = client.resume_execution(client.find_execution(execution))
+    state = resumed["status"]
+    if state == ExecutionStatus.PAUSED:
+        state += "; it goes on when a worker is there"
+    typer.echo(f"{printable(resumed['scheduleName'])}: {state}")
+
+
+@app.command("retry")
+def retry_command(
+    execution: ExecutionArgument,
+    *,
+    wait: Annotated[bool, typer.Option("--wait", help="Watch the new execution until it has ended.")] = False,
+    url: UrlOption = DEFAULT_API_URL,
+    api_key: KeyOption = None,
+) -> None:
+    """Takes up a failed or cancelled execution where it had stopped, in a new one; prints the new one's id.
+
+    Step groups that had completed are not run again. With --wait the exit code is that of `watch`.
+
+    Example: rota executions retry 3f2a --wait
+    """
+    with connected(url, api_key) as client:
+        started = client.retry_execution(client.find_execution(execution))
+        typer.echo(started)
+        if wait:
+            watch_and_exit(client, started, None)
 
 
 def _cancel_line(execution: Execution) -> str:

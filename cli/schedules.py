@@ -359,6 +359,8 @@ _COMMON_FIELDS: Final = frozenset(
         "continueOnFailure",
         "timeoutSeconds",
         "maxAttempts",
+        "workerPool",
+        "scheduleToStartSeconds",
         "connectedSystemId",
         "runProfileId",
     },
@@ -400,6 +402,10 @@ def _step_text(step: Mapping[str, Any], run_profiles: Mapping[tuple[int, int], s
         own.append(f"limit {duration(step['timeoutSeconds'])}")
     if step["maxAttempts"] > 1:
         own.append(f"up to {step['maxAttempts']} attempts")
+    if step.get("workerPool") is not None:
+        own.append(f"on workers of the pool {step['workerPool']}")
+    if step.get("scheduleToStartSeconds") is not None:
+        own.append(f"waits {duration(step['scheduleToStartSeconds'])} for one")
     if step["continueOnFailure"]:
         own.append("may fail")
     title = Text(printable(step["name"] or ""), style="bold")

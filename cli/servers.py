@@ -26,7 +26,7 @@ def _settings(**overrides: object) -> Settings:
     return settings
 
 
-def _check_server_settings(settings: Settings) -> None:
+def _check_server_settings(settings: Settings, *, with_catalogue: bool = True) -> None:
     """Checks what would otherwise fail in the middle of the start of an API or a worker.
 
     Raises:
@@ -36,7 +36,8 @@ def _check_server_settings(settings: Settings) -> None:
 
     from cli.catalogue_access import check_catalogue_url  # noqa: PLC0415
 
-    check_catalogue_url(settings)
+    if with_catalogue:
+        check_catalogue_url(settings)
     _ = settings.secret_box
     try:
         ClientConfig.load_client_connect_config()
@@ -91,13 +92,21 @@ def api(
     )
 
 
-def worker() -> None:
-    """Runs a worker: it carries out executions and their steps. SIGTERM lets running steps end first."""
+def worker(
+    pool: Annotated[
+        list[str] | None,
+        typer.Option(metavar="NAME", help="Serve only the steps whose workerPool is this; may be repeated."),
+    ] = None,
+) -> None:
+    """Runs a worker: it carries out executions and their steps. SIGTERM lets running steps end first.
+
+    With --pool it runs the steps of these worker pools and nothing else, and needs no database.
+    """
     from worker import run_worker  # noqa: PLC0415
 
     settings = _settings()
-    _check_server_settings(settings)
-    asyncio.run(run_worker(settings))
+    _check_server_settings(settings, with_catalogue=not pool)
+    asyncio.run(run_worker(settings, pool or []))
 
 
 def migrate() -> None:

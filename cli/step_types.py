@@ -38,6 +38,8 @@ _COMMON_FIELDS: Final = {
     "continue_on_failure": "Whether the execution goes on if this step fails; it then ends `CompleteWithError`.",
     "timeout_seconds": "Limit of one attempt in seconds; then the step and every process that it started are ended.",
     "max_attempts": "How often the step is tried.",
+    "worker_pool": "The pool whose workers alone may run the step (`rota worker --pool NAME`). Without it: any other worker.",
+    "schedule_to_start_seconds": "How long the step may wait for a worker before it fails.",
 }
 _COMMON_DEFAULTS: Final = {"max_attempts": 1}
 

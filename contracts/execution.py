@@ -115,6 +115,10 @@ class StepSpec(BaseModel):
     """Limit of one attempt, 1-86400; None for none."""
     max_attempts: int = 1
     """How often the step is tried, 1-10."""
+    worker_pool: str | None = None
+    """The pool whose workers alone may run it; None for the workers of the workflows."""
+    schedule_to_start_seconds: int | None = None
+    """How long it may wait for a worker, 1-86400; None for ever."""
     config: dict[str, Any] = Field(default_factory=dict)
     """The step type's own fields, by attribute name."""
     resolved: dict[str, Any] = Field(default_factory=dict)
@@ -177,6 +181,8 @@ class Carried(BaseModel):
     """The first of the current group's failures that stop the execution."""
     stopping_count: int = 0
     """How many there are."""
+    paused: bool = False
+    """Whether it holds before the next group."""
 
 
 class ExecutionRequest(BaseModel):
@@ -188,6 +194,7 @@ class ExecutionRequest(BaseModel):
     execution_id: UUID | None = None
     """Given by the API for a manual run; a cron fire makes its own."""
     carried: Carried | None = None
+    """Where to go on: of a run that continued as new, or of an execution that takes up an earlier one."""
 
 
 class ExecutionResult(BaseModel):
@@ -243,6 +250,8 @@ class ProgressRequest(BaseModel):
     started: list[UUID] = Field(default_factory=list)
     """Records of the steps that are handed to workers now."""
     current_group: int | None = None
+    paused: bool | None = None
+    """True where the execution holds between two groups from now on, False where it goes on, None where neither changed."""
     read_from: int | None = None
     """Position from which the next slice of the plan is wanted."""
 

@@ -56,6 +56,11 @@ def schedule_of_trigger(temporal_id: str) -> UUID | None:
         return None
 
 
+def step_task_queue(task_queue: str, worker_pool: str | None) -> str:
+    """Task queue of the steps of a worker pool, such as `rota/windows`; that of the workflows where there is none."""
+    return task_queue if worker_pool is None else f"{task_queue}/{worker_pool}"
+
+
 def upkeep_id(task_queue: str) -> str:
     """Id of the Temporal Schedule, and of the workflows, of the upkeep."""
     return f"rota-upkeep/{task_queue}"

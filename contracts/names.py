@@ -16,6 +16,10 @@ CLOSE_EXECUTION: Final = "close-execution"
 PROCEED: Final = "proceed"
 """Signal that tells a fire which was held back that its turn has come."""
 
+PAUSE: Final = "pause"
+RESUME: Final = "resume"
+"""Signals that hold an execution before its next step group, and let it go on."""
+
 UPKEEP: Final = "Upkeep"
 """Workflow type of one pass of the upkeep."""
 

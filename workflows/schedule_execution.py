@@ -41,13 +41,15 @@ with workflow.unsafe.imports_passed_through():
         StoppingFailure,
         TriggerType,
     )
-    from contracts.ids import SUMMARY_BYTES, fired_execution_id, shortened
+    from contracts.ids import SUMMARY_BYTES, fired_execution_id, shortened, step_task_queue
     from contracts.names import (
         CLOSE_EXECUTION,
         EXECUTION_FAILED,
         OPEN_EXECUTION,
+        PAUSE,
         PROCEED,
         RECORD_PROGRESS,
+        RESUME,
         SCHEDULE_EXECUTION,
         SEARCH_EXECUTION_ID,
         SEARCH_OUTCOME,
@@ -84,6 +86,9 @@ _REASON_LENGTH: Final = 500
 
 _DETAILS_ROWS: Final = 12
 
+_NO_GROUP: Final = -1
+"""Where an execution stands that has not begun its first group."""
+
 Answer = TypeVar("Answer")
 
 
@@ -102,7 +107,7 @@ class ScheduleExecution:
         self._position = carried.position if carried else 0
         self._total_steps = carried.total_steps if carried else 0
         self._total_groups = carried.total_groups if carried else 0
-        self._group = carried.group if carried else 0
+        self._group = carried.group if carried else _NO_GROUP
         self._had_failures = carried.had_failures if carried else False
         self._stopping: list[StoppingFailure] = list(carried.stopping) if carried else []
         self._stopping_count = max(carried.stopping_count, len(self._stopping)) if carried else 0
@@ -110,6 +115,7 @@ class ScheduleExecution:
         self._unrecorded: list[FinishedStep] = []
         self._shown: deque[tuple[str, StepStatus, str | None]] = deque(maxlen=_DETAILS_ROWS)
         self._turn = False
+        self._paused = carried.paused if carried else False
 
     @workflow.run
     async def run(self, request: ExecutionRequest) -> ExecutionResult:
@@ -178,11 +184,38 @@ class ScheduleExecution:
         workflow.set_current_details(opened.message or outcome)
         return ExecutionResult(execution_id=None, outcome=outcome, message=opened.message)
 
+    @workflow.signal(name=PAUSE)
+    def pause(self) -> None:
+        """Holds the execution when the group that runs has ended."""
+        self._paused = True
+
+    @workflow.signal(name=RESUME)
+    def resume(self) -> None:
+        """Lets a held execution go on; takes back a pause that has not been reached."""
+        self._paused = False
+
     async def _run_groups(self) -> None:
         while self._position < self._total_steps:
-            if self._stopping and self._at_group_end():
-                return
+            if self._at_group_end():
+                if self._stopping:
+                    return
+                if self._paused:
+                    await self._hold()
             await self._run_group()
+
+    async def _hold(self) -> None:
+        """Waits between two groups until it is resumed; the record says so."""
+        recorded = len(self._unrecorded)
+        await self._record_pause(
+            ProgressRequest(execution_id=self._execution_id, finished=self._unrecorded, paused=True)
+        )
+        del self._unrecorded[:recorded]
+        self._show(ExecutionStatus.PAUSED)
+        await workflow.wait_condition(lambda: not self._paused)
+        await self._record_pause(ProgressRequest(execution_id=self._execution_id, paused=False))
+
+    async def _record_pause(self, request: ProgressRequest) -> None:
+        await self._local(RECORD_PROGRESS, request, PlanSlice)
 
     async def _run_group(self) -> None:
         """Runs the steps of the group that comes next, as many at a time as may be in flight."""
@@ -251,6 +284,9 @@ class ScheduleExecution:
                     resolved=step.resolved,
                 ),
                 result_type=StepOutcome,
+                # None is the task queue of this workflow.
+                task_queue=step_task_queue(workflow.info().task_queue, step.worker_pool) if step.worker_pool else None,
+                schedule_to_start_timeout=_seconds(step.schedule_to_start_seconds),
                 start_to_close_timeout=limit,
                 heartbeat_timeout=HEARTBEAT_TIMEOUT,
                 # The first retry after a second, each wait twice the one before (the documented rule of maxAttempts).
@@ -310,6 +346,7 @@ class ScheduleExecution:
                         had_failures=self._had_failures,
                         stopping=self._stopping,
                         stopping_count=self._stopping_count,
+                        paused=self._paused,
                     ),
                 },
             ),
@@ -385,6 +422,10 @@ _EXECUTION_ID = SearchAttributeKey.for_keyword(SEARCH_EXECUTION_ID)
 _OUTCOME = SearchAttributeKey.for_keyword(SEARCH_OUTCOME)
 
 
+def _seconds(count: int | None) -> timedelta | None:
+    return None if count is None else timedelta(seconds=count)
+
+
 def _cell(text: str | None) -> str:
     return (text or "").replace("|", "\\|").replace("\n", " ")[:200]
 
@@ -402,6 +443,8 @@ def _failed_outcome(step: StepSpec, error: ActivityError) -> StepOutcome:
         if outcome := _decoded(StepOutcome, cause.details):
             return outcome
         return StepOutcome(status=StepStatus.FAILED, message=cause.message)
+    if isinstance(cause, TimeoutError) and cause.type == TimeoutType.SCHEDULE_TO_START:
+        return StepOutcome(status=StepStatus.FAILED, message=_waited_in_vain(step), attempts=0)
     if isinstance(cause, TimeoutError):
         return StepOutcome(
             status=StepStatus.FAILED,
@@ -436,6 +479,11 @@ def _last_heartbeat(cause: TimeoutError) -> StepHeartbeat | None:
 def _last_host(cause: TimeoutError) -> str | None:
     heartbeat = _last_heartbeat(cause)
     return heartbeat.host if heartbeat else None
+
+
+def _waited_in_vain(step: StepSpec) -> str:
+    workers = f"No worker of the pool {step.worker_pool!r}" if step.worker_pool else "No worker"
+    return f"{workers} took the step within {step.schedule_to_start_seconds} s."
 
 
 def _timeout_message(cause: TimeoutError) -> str:

@@ -31,6 +31,7 @@ from catalogue.executions import (
     is_held_back,
     open_execution,
     read_plan,
+    set_paused,
     unopened_execution,
 )
 from catalogue.schedules import Schedule, get_schedule
@@ -154,6 +155,8 @@ class Recorder:
             finish_steps(connection, request.finished)
             if request.current_group is not None:
                 begin_steps(connection, request.execution_id, request.started, request.current_group)
+            if request.paused is not None:
+                set_paused(connection, request.execution_id, paused=request.paused)
 
         with _once_only("recorded"):
             await self._catalogue.write_short(write)

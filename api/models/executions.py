@@ -27,6 +27,8 @@ class ExecutionOut(ResponseModel):
     initiated_by_id: str | None
     initiated_by_name: str | None
     error_message: str | None
+    retry_of: UUID | None
+    """The execution that this one takes up where it had stopped."""
 
 
 class ExecutionStepOut(ResponseModel):

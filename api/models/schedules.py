@@ -40,6 +40,12 @@ class StepFields(RequestModel):
     continue_on_failure: bool = False
     timeout_seconds: Annotated[int, Field(ge=1, le=86400), DIGITS] | None = None
     max_attempts: Annotated[int, Field(ge=1, le=10), DIGITS] | None = None
+    worker_pool: Annotated[str, Field(max_length=100, pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")] | None = Field(
+        default=None, description="The pool whose workers alone may run the step: letters, digits, dots, dashes."
+    )
+    schedule_to_start_seconds: Annotated[int, Field(ge=1, le=86400), DIGITS] | None = Field(
+        default=None, description="How long the step may wait for a worker before it fails; without end by default."
+    )
 
 
 def _type_fields() -> dict[str, FieldInfo]:
@@ -76,6 +82,8 @@ class StepFieldsOut(ResponseModel):
     continue_on_failure: bool
     timeout_seconds: int | None
     max_attempts: int
+    worker_pool: str | None
+    schedule_to_start_seconds: int | None
 
 
 if TYPE_CHECKING:

@@ -5,11 +5,12 @@ from uuid import UUID
 
 from fastapi import APIRouter, Depends, Query, Response, status
 
-from api.auth import authenticate
+from api.auth import CallerDep, authenticate
 from api.bodies import JsonRoute
 from api.context import ContextDep
 from api.models.base import Page, member
 from api.models.executions import ExecutionDetailOut, ExecutionOut
+from api.models.schedules import RunStarted
 from api.paging import PagingDep
 from api.services import executions
 from contracts.execution import ExecutionStatus
@@ -73,3 +74,38 @@ async def cancel_execution(context: ContextDep, execution_id: UUID, response: Re
     if not ended:
         response.status_code = status.HTTP_202_ACCEPTED
     return execution
+
+
+@router.post(
+    "/{execution_id}/pause",
+    responses={
+        status.HTTP_202_ACCEPTED: {
+            "model": ExecutionOut,
+            "description": "It holds when the group that runs has ended.",
+        },
+    },
+)
+async def pause_execution(context: ContextDep, execution_id: UUID, response: Response) -> ExecutionOut:
+    """Holds an execution before its next step group; steps that run are left to end."""
+    execution, held = await executions.pause_execution(context, execution_id)
+    if not held:
+        response.status_code = status.HTTP_202_ACCEPTED
+    return execution
+
+
+@router.post(
+    "/{execution_id}/resume",
+    responses={status.HTTP_202_ACCEPTED: {"model": ExecutionOut, "description": "It goes on when a worker is there."}},
+)
+async def resume_execution(context: ContextDep, execution_id: UUID, response: Response) -> ExecutionOut:
+    """Lets a paused execution go on."""
+    execution, goes_on = await executions.resume_execution(context, execution_id)
+    if not goes_on:
+        response.status_code = status.HTTP_202_ACCEPTED
+    return execution
+
+
+@router.post("/{execution_id}/retry", status_code=status.HTTP_202_ACCEPTED)
+async def retry_execution(context: ContextDep, execution_id: UUID, caller: CallerDep) -> RunStarted:
+    """Starts an execution that takes up a failed or cancelled one: step groups that had completed are reused."""
+    return await executions.retry_execution(context, execution_id, caller)

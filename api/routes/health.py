@@ -1,27 +1,22 @@
 """`/api/v1/health`: open to everyone, and `/api/v1/userinfo`."""
 
-from datetime import UTC, datetime, timedelta
+from datetime import datetime
 from importlib.metadata import version
 from typing import Final
 
 from fastapi import APIRouter, Response, status
 from sqlalchemy.exc import SQLAlchemyError
 from temporalio.api.enums.v1 import TaskQueueType
-from temporalio.api.taskqueue.v1 import TaskQueue
-from temporalio.api.workflowservice.v1 import DescribeTaskQueueRequest
 from temporalio.service import RPCError
 
 from api.auth import CallerDep
-from api.context import Context, ContextDep
+from api.context import ContextDep
 from api.models.base import ResponseModel
+from api.services.live import count_pollers
 from catalogue.api_keys import Role
 from catalogue.columns import utc_now
-from runtime.triggers import CALL_TIMEOUT
 
 PRODUCT: Final = "Rota"
-
-_POLL_TIMEOUT: Final = timedelta(seconds=75)
-"""A worker asks for work at least once a minute; the server remembers one that is gone for some minutes more."""
 
 router = APIRouter(prefix="/api/v1", tags=["Health"])
 
@@ -79,26 +74,12 @@ async def ready(context: ContextDep, response: Response) -> Ready:
     except SQLAlchemyError:
         reason = "the catalogue's database cannot be reached"
     try:
-        workers = await _count_workers(context)
+        workers = await count_pollers(context.temporal, context.task_queue, TaskQueueType.TASK_QUEUE_TYPE_WORKFLOW)
     except (RPCError, RuntimeError):
         reason = reason or "Temporal cannot be reached"
     if reason:
         response.status_code = status.HTTP_503_SERVICE_UNAVAILABLE
     return Ready(status="not_ready" if reason else "ready", timestamp=utc_now(), reason=reason, workers=workers)
-
-
-async def _count_workers(context: Context) -> int:
-    client = context.temporal
-    answer = await client.workflow_service.describe_task_queue(
-        DescribeTaskQueueRequest(
-            namespace=client.namespace,
-            task_queue=TaskQueue(name=context.task_queue),
-            task_queue_type=TaskQueueType.TASK_QUEUE_TYPE_WORKFLOW,
-        ),
-        timeout=CALL_TIMEOUT,
-    )
-    recent = utc_now() - _POLL_TIMEOUT
-    return len({poller.identity for poller in answer.pollers if poller.last_access_time.ToDatetime(UTC) > recent})
 
 
 @router.get("/health/version")

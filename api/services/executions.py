@@ -2,7 +2,8 @@
 
 import asyncio
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from datetime import datetime
 from itertools import groupby
 from typing import Any, Final
 from uuid import UUID, uuid4
@@ -13,11 +14,11 @@ from temporalio.service import RPCError, RPCStatusCode
 
 from activities.support.snapshot import prepare_steps
 from api.context import Context
-from api.errors import NotFound, ServiceUnavailable, ValidationFailed
+from api.errors import Conflict, NotFound, ServiceUnavailable, ValidationFailed
 from api.models.base import Page
 from api.models.executions import ExecutionDetailOut, ExecutionOut, ExecutionStepOut, Progress, ProgressStep
 from api.models.schedules import RunStarted
-from api.services.live import LiveStep, live_steps
+from api.services.live import LiveStep, live_steps, why_queued
 from api.services.schedules import find_schedule
 from catalogue.api_keys import ApiKey
 from catalogue.connected_systems import CatalogueLookup
@@ -32,11 +33,13 @@ from catalogue.executions import (
     list_active_executions,
     list_executions,
     open_execution,
+    take_up_execution,
     withdraw_execution,
 )
-from contracts.execution import ExecutionRequest, ExecutionStatus, StepProgress, StepStatus, TriggerType
+from catalogue.schedules import get_schedule
+from contracts.execution import Carried, ExecutionRequest, ExecutionStatus, StepProgress, StepStatus, TriggerType
 from contracts.ids import SUMMARY_BYTES, manual_workflow_id, shortened
-from contracts.names import SCHEDULE_EXECUTION
+from contracts.names import PAUSE, RESUME, SCHEDULE_EXECUTION
 from runtime.temporal import is_temporal_away
 from runtime.triggers import CALL_TIMEOUT, search_attributes
 
@@ -44,6 +47,12 @@ _logger = logging.getLogger(__name__)
 
 CANCEL_WAIT_SECONDS: Final = 10
 """How long a cancel waits for the processes to be gone."""
+
+_SIGNAL_LOOKS: Final = 10
+_SIGNAL_PAUSE_SECONDS: Final = 0.05
+"""What a worker can do at once is seen within half a second; the answer to a pause or resume waits no longer."""
+
+_RETRIABLE: Final = frozenset({ExecutionStatus.FAILED, ExecutionStatus.CANCELLED})
 
 _CANCELLED_BY_USER: Final = "Cancelled by user"
 
@@ -64,36 +73,86 @@ async def run_schedule(context: Context, schedule_id: UUID, caller: ApiKey) -> R
         )
         if not execution.total_steps:
             raise ValidationFailed("Cannot run a schedule with no steps")
+    await _start(context, execution, None)
+    return RunStarted(execution_id=execution_id, message=f"Schedule '{schedule.name}' started successfully")
+
+
+async def _start(context: Context, execution: Execution, carried: Carried | None) -> None:
+    """Starts the workflow of an execution whose record is written, or takes the record back.
+
+    Raises:
+        ServiceUnavailable: It could not be started; nothing of it is left.
+    """
+    name = execution.schedule_name
     try:
         await context.temporal.start_workflow(
             SCHEDULE_EXECUTION,
             ExecutionRequest(
-                schedule_id=schedule_id,
-                schedule_name=schedule.name,
+                schedule_id=execution.schedule_id,
+                schedule_name=name,
                 trigger=TriggerType.MANUAL,
-                execution_id=execution_id,
+                execution_id=execution.id,
+                carried=carried,
             ),
             id=execution.workflow_id,
             task_queue=context.task_queue,
-            static_summary=shortened(schedule.name, SUMMARY_BYTES),
+            static_summary=shortened(name, SUMMARY_BYTES),
             search_attributes=search_attributes(
-                schedule_id=schedule_id,
-                schedule_name=schedule.name,
+                schedule_id=execution.schedule_id,
+                schedule_name=name,
                 trigger=TriggerType.MANUAL,
-                execution_id=execution_id,
+                execution_id=execution.id,
             ),
             rpc_timeout=CALL_TIMEOUT,
         )
     except (RPCError, RuntimeError) as error:
-        _logger.warning("schedule %s could not be started: %s", schedule_id, error)
+        _logger.warning("schedule %s could not be started: %s", execution.schedule_id, error)
         # The answer alone may have been lost: what a worker has begun by now is a run like any other. Should one begin
         # later, it finds the record withdrawn and runs nothing.
         async with context.catalogue.write() as session:
-            withdrawn = await withdraw_execution(session, execution_id)
+            withdrawn = await withdraw_execution(session, execution.id)
         if withdrawn:
             why = "cannot be reached" if is_temporal_away(error) else f"refuses the start ({error})"
             raise ServiceUnavailable(f"Temporal {why}; the schedule was not started.") from None
-    return RunStarted(execution_id=execution_id, message=f"Schedule '{schedule.name}' started successfully")
+
+
+async def retry_execution(context: Context, execution_id: UUID, caller: ApiKey) -> RunStarted:
+    """Starts an execution that takes up a failed or cancelled one where it had stopped.
+
+    It runs the other's snapshot, not the schedule as it is today; groups that had completed keep their outcomes.
+    """
+    retry_id = uuid4()
+    async with context.catalogue.write() as session:
+        before = await _find_execution(session, execution_id)
+        if before.status not in _RETRIABLE:
+            raise ValidationFailed(f"Cannot retry execution with status: {before.status}")
+        schedule = await get_schedule(session, before.schedule_id, lock=True)
+        if schedule is None:
+            raise ValidationFailed("Cannot retry an execution whose schedule was deleted")
+        if not before.total_steps:
+            raise ValidationFailed("Cannot retry an execution with no steps")
+        execution, taken_up = await take_up_execution(
+            session,
+            schedule,
+            before,
+            execution_id=retry_id,
+            initiator=Initiator(InitiatorType.API_KEY, str(caller.id), caller.name),
+            workflow_id=manual_workflow_id(before.schedule_name, retry_id),
+        )
+    await _start(
+        context,
+        execution,
+        Carried(
+            position=taken_up.position,
+            # The group before: the execution stands between two groups.
+            group=taken_up.group - 1,
+            total_steps=execution.total_steps,
+            total_groups=execution.total_groups,
+            had_failures=taken_up.had_failures,
+        ),
+    )
+    reused = f"{taken_up.group} of {execution.total_groups} step groups are reused from execution {before.id}"
+    return RunStarted(execution_id=retry_id, message=f"Schedule '{execution.schedule_name}' goes on: {reused}")
 
 
 async def _find_execution(session: AsyncSession, execution_id: UUID) -> Execution:
@@ -141,15 +200,65 @@ async def cancel_execution(context: Context, execution_id: UUID) -> tuple[Execut
     return _fields(execution), execution.status.is_terminal
 
 
+async def pause_execution(context: Context, execution_id: UUID) -> tuple[ExecutionOut, bool]:
+    """Holds an execution when the step group that runs has ended.
+
+    Returns:
+        The execution, and whether it is held already.
+    """
+    return await _signal(context, execution_id, PAUSE, "pause", lambda status: status is ExecutionStatus.PAUSED)
+
+
+async def resume_execution(context: Context, execution_id: UUID) -> tuple[ExecutionOut, bool]:
+    """Lets a held execution go on, or takes back a pause that it has not reached.
+
+    Returns:
+        The execution, and whether it goes on already.
+    """
+    return await _signal(context, execution_id, RESUME, "resume", lambda status: status is not ExecutionStatus.PAUSED)
+
+
+async def _signal(
+    context: Context,
+    execution_id: UUID,
+    signal: str,
+    verb: str,
+    done: Callable[[ExecutionStatus], bool],
+) -> tuple[ExecutionOut, bool]:
+    """Signals an execution's workflow and gives it a moment to carry it out."""
+    async with context.catalogue.read() as session:
+        execution = await _find_execution(session, execution_id)
+    if execution.status.is_terminal:
+        raise ValidationFailed(f"Cannot {verb} execution with status: {execution.status}")
+    handle = context.temporal.get_workflow_handle(execution.workflow_id)
+    try:
+        await handle.signal(signal, rpc_timeout=CALL_TIMEOUT)
+    except RPCError as error:
+        if error.status is not RPCStatusCode.NOT_FOUND:
+            raise
+        raise Conflict(
+            f"Cannot {verb} the execution: nothing runs it any more, its record is about to be closed."
+        ) from None
+    for _ in range(_SIGNAL_LOOKS):
+        async with context.catalogue.read() as session:
+            execution = await _find_execution(session, execution_id)
+        if execution.status.is_terminal or done(execution.status):
+            break
+        await asyncio.sleep(_SIGNAL_PAUSE_SECONDS)
+    return _fields(execution), done(execution.status)
+
+
 async def show_execution(context: Context, execution_id: UUID) -> ExecutionDetailOut:
     """Returns an execution with its steps; what runs right now is asked of Temporal."""
     async with context.catalogue.read() as session:
         execution = await _find_execution(session, execution_id)
         records = await get_step_records(session, execution_id)
     live: Mapping[UUID, LiveStep] = {}
+    waiting: Mapping[str | None, str | None] = {}
     if not execution.status.is_terminal:
         live = await live_steps(context.temporal, execution.workflow_id) or {}
-    steps = [_step(record, live.get(record.id)) for record in records]
+        waiting = await _waiting(context, records, live)
+    steps = [_step(record, live.get(record.id), waiting.get(record.worker_pool)) for record in records]
     return ExecutionDetailOut(
         **_fields(execution).model_dump(),
         steps=steps,
@@ -195,12 +304,27 @@ def _fields(execution: Execution) -> ExecutionOut:
     )
 
 
-def _step(record: StepRecord, live: LiveStep | None) -> ExecutionStepOut:
+async def _waiting(
+    context: Context, records: Sequence[StepRecord], live: Mapping[UUID, LiveStep]
+) -> dict[str | None, str | None]:
+    """Says, by worker pool, why steps wait for a worker: of each pool the step that has waited longest is asked for."""
+    since: dict[str | None, datetime] = {}
+    for record in records:
+        step = live.get(record.id)
+        if step is not None and step.queued_since is not None:
+            pool = record.worker_pool
+            since[pool] = min(step.queued_since, since.get(pool, step.queued_since))
+    return {
+        pool: await why_queued(context.temporal, context.task_queue, pool, queued) for pool, queued in since.items()
+    }
+
+
+def _step(record: StepRecord, live: LiveStep | None, waiting: str | None) -> ExecutionStepOut:
     status, started_at, progress = record.status, record.started_at, _stored_progress(record)
     attempts, host, message = record.attempts, record.host, record.error_message
     if live is not None and not status.is_terminal:
         status, started_at, attempts = live.status, live.started_at, live.attempt
-        message = live.last_failure
+        message = live.last_failure or (waiting if live.queued_since else None)
         if live.heartbeat is not None:
             host, progress = live.heartbeat.host, live.heartbeat.progress
     system, profile = record.resolved.get("system") or {}, record.resolved.get("profile") or {}

@@ -5,16 +5,26 @@ from datetime import UTC, datetime, timedelta
 from typing import Final
 from uuid import UUID
 
-from temporalio.api.enums.v1 import PendingActivityState
+from temporalio.api.enums.v1 import PendingActivityState, TaskQueueType
+from temporalio.api.taskqueue.v1 import TaskQueue
 from temporalio.api.workflow.v1 import PendingActivityInfo
+from temporalio.api.workflowservice.v1 import DescribeTaskQueueRequest
 from temporalio.client import Client
 from temporalio.service import RPCError
 
+from catalogue.columns import utc_now
 from contracts.execution import StepHeartbeat, StepStatus
+from contracts.ids import step_task_queue
 from runtime.temporal import data_converter
 
 _TIMEOUT: Final = timedelta(seconds=2)
 """Live detail is an extra: a page does not wait longer for it."""
+
+_POLL_TIMEOUT: Final = timedelta(seconds=75)
+"""A worker asks for work at least once a minute; the server remembers one that is gone for some minutes more."""
+
+_PATIENCE: Final = timedelta(seconds=5)
+"""A step that waits longer for a worker says what for."""
 
 
 @dataclass(frozen=True)
@@ -24,6 +34,8 @@ class LiveStep:
     status: StepStatus
     started_at: datetime | None
     attempt: int
+    queued_since: datetime | None
+    """When it began to wait for a worker; None once one has it."""
     heartbeat: StepHeartbeat | None
     last_failure: str | None
 
@@ -44,10 +56,51 @@ async def live_steps(client: Client, workflow_id: str) -> dict[UUID, LiveStep] |
             status=_status(pending.state),
             started_at=pending.last_started_time.ToDatetime(UTC) if pending.HasField("last_started_time") else None,
             attempt=pending.attempt,
+            queued_since=_queued_since(pending),
             heartbeat=await _heartbeat(pending),
             last_failure=pending.last_failure.message or None,
         )
     return live
+
+
+async def count_pollers(client: Client, task_queue: str, kind: TaskQueueType.ValueType) -> int:
+    """Returns how many workers ask for work of this kind at a task queue.
+
+    Raises:
+        RPCError: Temporal cannot say.
+        RuntimeError: Temporal cannot be reached.
+    """
+    answer = await client.workflow_service.describe_task_queue(
+        DescribeTaskQueueRequest(
+            namespace=client.namespace, task_queue=TaskQueue(name=task_queue), task_queue_type=kind
+        ),
+        timeout=_TIMEOUT,
+    )
+    recent = utc_now() - _POLL_TIMEOUT
+    return len({poller.identity for poller in answer.pollers if poller.last_access_time.ToDatetime(UTC) > recent})
+
+
+async def why_queued(client: Client, task_queue: str, worker_pool: str | None, since: datetime) -> str | None:
+    """Says what a step waits for that no worker has taken for a while; None where it is too early, or nobody knows."""
+    waited = utc_now() - since
+    if waited < _PATIENCE:
+        return None
+    where = f"the pool {worker_pool!r}" if worker_pool else f"the task queue {task_queue!r}"
+    try:
+        workers = await count_pollers(
+            client, step_task_queue(task_queue, worker_pool), TaskQueueType.TASK_QUEUE_TYPE_ACTIVITY
+        )
+    except (RPCError, RuntimeError):
+        return None
+    if workers:
+        return f"Waiting for {waited.seconds} s: no worker of {where} is free."
+    start = f"rota worker --pool {worker_pool}" if worker_pool else "rota worker"
+    return f"Waiting for {waited.seconds} s: no worker serves {where}. Start one with `{start}`."
+
+
+def _queued_since(pending: PendingActivityInfo) -> datetime | None:
+    waits = _status(pending.state) is StepStatus.QUEUED and pending.attempt <= 1
+    return pending.scheduled_time.ToDatetime(UTC) if waits else None
 
 
 def _status(state: int) -> StepStatus:

@@ -16,6 +16,17 @@ from runtime.secrets import MASK, SecretBox, mask_fields, open_fields, seal_fiel
 
 _NO_ID = UUID(int=0)
 
+_KEPT = (
+    "step_index",
+    "name",
+    "execution_mode",
+    "continue_on_failure",
+    "timeout_seconds",
+    "worker_pool",
+    "schedule_to_start_seconds",
+)
+"""What a step keeps where a request leaves it out."""
+
 
 def read_steps(
     steps: Sequence[StepIn],
@@ -65,7 +76,7 @@ def _read_step(
         step_type=step_type.name,
         config=_config(step, place, step_type, stored, box),
     )
-    for name in ("step_index", "name", "execution_mode", "continue_on_failure", "timeout_seconds"):
+    for name in _KEPT:
         setattr(row, name, getattr(stored if stored and name not in given else step, name))
     row.max_attempts = stored.max_attempts if stored and "max_attempts" not in given else step.max_attempts or 1
     return row

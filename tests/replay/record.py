@@ -18,8 +18,8 @@ from temporalio.client import Client, WorkflowFailureError, WorkflowHandle, Work
 from temporalio.testing import WorkflowEnvironment
 from temporalio.worker import Worker
 
-from contracts.execution import ExecutionResult
-from contracts.names import KEEP_EXECUTIONS, KEEP_TRIGGERS, PROCEED
+from contracts.execution import Carried, ExecutionResult
+from contracts.names import KEEP_EXECUTIONS, KEEP_TRIGGERS, PAUSE, PROCEED, RESUME
 from contracts.upkeep import ExecutionsKept, TriggersKept
 from runtime.embedded import find_temporal
 from runtime.temporal import data_converter, register_search_attributes
@@ -56,10 +56,16 @@ async def _tell_to_proceed(handle: Handle, record: Record, _: Steps) -> None:
     await handle.signal(PROCEED)
 
 
-def _execution(make_record: Callable[[], Record], act: Act = _wait) -> Run:
+async def _pause_and_resume(handle: Handle, record: Record, _: Steps) -> None:
+    await handle.signal(PAUSE)
+    await record.held.wait()
+    await handle.signal(RESUME)
+
+
+def _execution(make_record: Callable[[], Record], act: Act = _wait, carried: Carried | None = None) -> Run:
     async def run(client: Client) -> Handle:
         record, steps = make_record(), Steps()
-        async with started(client, f"record-{uuid.uuid4()}", record, steps) as handle:
+        async with started(client, f"record-{uuid.uuid4()}", record, steps, carried) as handle:
             await act(handle, record, steps)
             try:
                 await handle.result()
@@ -114,6 +120,14 @@ SCENARIOS: Final[dict[str, Run]] = {
     "sliced-plan": _execution(lambda: Record(plan(*(step(f"s{n}", n // 3) for n in range(12))), slice_size=4)),
     "held-back": _execution(lambda: Record(plan(step("a", 0)), held_back=True), _tell_to_proceed),
     "continued-as-new": _execution(lambda: Record(plan(*(step(f"s{n}", n) for n in range(24))))),
+    "paused": _execution(lambda: Record(plan(step("a", 0, config={"seconds": 0.3}), step("b", 1))), _pause_and_resume),
+    "taken-up": _execution(
+        lambda: Record(plan(step("a", 0), step("b", 1), step("c", 2))),
+        carried=Carried(position=1, group=0, total_steps=3, total_groups=3, had_failures=True),
+    ),
+    "pool-without-workers": _execution(
+        lambda: Record(plan(step("a", 0, worker_pool="nobody", schedule_to_start_seconds=1))),
+    ),
     "upkeep": _upkeep,
 }
 

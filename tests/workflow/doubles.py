@@ -15,6 +15,7 @@ from temporalio.exceptions import ApplicationError
 from temporalio.worker import Worker
 
 from contracts.execution import (
+    Carried,
     Closed,
     CloseRequest,
     ExecutionRequest,
@@ -49,6 +50,8 @@ class Record:
     outcomes: dict[uuid.UUID, StepOutcome] = field(default_factory=dict)
     started: list[uuid.UUID] = field(default_factory=list)
     writes: int = 0
+    holds: int = 0
+    held: asyncio.Event = field(default_factory=asyncio.Event)
     closed: int = 0
     asked: asyncio.Event = field(default_factory=asyncio.Event)
 
@@ -70,6 +73,9 @@ class Record:
         self.writes += 1
         self.outcomes |= {step.step_id: step.outcome for step in request.finished}
         self.started += request.started
+        if request.paused:
+            self.holds += 1
+            self.held.set()
         if request.read_from is None:
             return PlanSlice()
         return PlanSlice(plan=self.plan[request.read_from : request.read_from + self.slice_size])
@@ -138,6 +144,7 @@ async def started(
     task_queue: str,
     record: Record,
     steps: Steps,
+    carried: Carried | None = None,
 ) -> AsyncIterator[WorkflowHandle[ScheduleExecution, ExecutionResult]]:
     async with Worker(
         client,
@@ -155,6 +162,7 @@ async def started(
                 schedule_name="Nightly",
                 trigger=TriggerType.MANUAL,
                 execution_id=execution_id,
+                carried=carried,
             ),
             id=f"nightly/run/{execution_id}",
             task_queue=task_queue,

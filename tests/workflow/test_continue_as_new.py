@@ -6,6 +6,7 @@ import pytest
 from temporalio.client import Client, WorkflowFailureError
 
 from contracts.execution import ExecutionStatus, StepStatus
+from contracts.names import PAUSE, RESUME
 from tests.waiting import eventually
 from tests.workflow.doubles import Record, Steps, plan, started, step
 
@@ -79,3 +80,20 @@ async def test_a_tolerated_failure_is_remembered_over_new_runs(client: Client, t
     assert result.outcome == ExecutionStatus.COMPLETE_WITH_ERROR
     assert len(steps.begun) == 61
     assert await has_runs(client, handle.id, 2)
+
+
+async def test_a_pause_outlasts_the_run_in_which_it_was_asked_for(client: Client, task_queue: str) -> None:
+    steps = Steps()
+    record = Record(plan(*(step(f"s{n}", 0) for n in range(450)), step("after", 1)))
+
+    async with started(client, task_queue, record, steps) as handle:
+        await handle.signal(PAUSE)
+        await record.held.wait()
+        assert len(steps.begun) == 450
+        assert await has_runs(client, handle.id, 2)
+        await handle.signal(RESUME)
+        result = await handle.result()
+
+    assert result.outcome == ExecutionStatus.COMPLETE
+    assert steps.begun[-1] == "after"
+    assert record.holds == 1

@@ -8,8 +8,8 @@ from temporalio.client import Client, WorkflowFailureError, WorkflowHandle
 from temporalio.exceptions import ApplicationError, CancelledError
 from temporalio.testing import WorkflowEnvironment
 
-from contracts.execution import ExecutionResult, ExecutionStatus, StepStatus
-from contracts.names import PROCEED
+from contracts.execution import Carried, ExecutionResult, ExecutionStatus, StepStatus
+from contracts.names import PAUSE, PROCEED, RESUME
 from tests.workflow.doubles import Record, Steps, plan, run, started, step
 from workflows.schedule_execution import ScheduleExecution
 
@@ -256,3 +256,37 @@ async def test_a_waiting_fire_that_is_gone_does_no_harm(time_skipping: WorkflowE
     result = await run(time_skipping.client, task_queue, record, Steps())
 
     assert result.outcome == ExecutionStatus.COMPLETE
+
+
+async def test_a_pause_before_the_first_group_begins_holds_it(
+    time_skipping: WorkflowEnvironment, task_queue: str
+) -> None:
+    steps = Steps()
+    record = Record(plan(step("a", 0)), held_back=True)
+
+    async with started(time_skipping.client, task_queue, record, steps) as handle:
+        await record.asked.wait()
+        await handle.signal(PAUSE)
+        record.held_back = False
+        await handle.signal(PROCEED)
+        await record.held.wait()
+        assert steps.begun == []
+        await handle.signal(RESUME)
+        result = await handle.result()
+
+    assert result.outcome == ExecutionStatus.COMPLETE
+    assert steps.begun == ["a"]
+
+
+async def test_an_execution_that_takes_up_another_begins_where_that_had_stopped(
+    time_skipping: WorkflowEnvironment, task_queue: str
+) -> None:
+    steps = Steps()
+    record = Record(plan(step("a", 0), step("b", 1), step("c", 2)))
+    carried = Carried(position=1, group=0, total_steps=3, total_groups=3, had_failures=True)
+
+    async with started(time_skipping.client, task_queue, record, steps, carried) as handle:
+        result = await handle.result()
+
+    assert steps.begun == ["b", "c"]
+    assert result.outcome == ExecutionStatus.COMPLETE_WITH_ERROR
