@@ -46,6 +46,7 @@ PRINTS: dict[str, list[list[str]]] = {
             r"At 02:30, Monday through Friday \(Europe/London\)",
         ],
         [r"schedule Evening export: created", r"Directory: Failed", r"no-such-program\.sh", r"exit code 1\n\Z"],
+        [r"HR +Completed.*\n.*Reused from execution|Reused from execution", r"Evening export: Complete in \d"],
         [r"Slow import +(Queued|InProgress)", r"Slow import: Cancelled", r"Output of import\.sh:"],
         [r"rota_ak_[0-9a-f]{64}\n", r"dashboard\W+Reader", r"Revoked: dashboard"],
         [r"Nightly import: deleted\nSlow import: deleted\nEvening export: deleted\n\Z"],

@@ -1,5 +1,6 @@
 """Long executions go on in new runs: no step is lost, none is run twice, and failures are not forgotten."""
 
+import asyncio
 from collections import Counter
 
 import pytest
@@ -87,6 +88,7 @@ async def test_a_pause_outlasts_the_run_in_which_it_was_asked_for(client: Client
     record = Record(plan(*(step(f"s{n}", 0) for n in range(450)), step("after", 1)))
 
     async with started(client, task_queue, record, steps) as handle:
+        assert await eventually(lambda: asyncio.sleep(0, bool(steps.begun)))
         await handle.signal(PAUSE)
         await record.held.wait()
         assert len(steps.begun) == 450
