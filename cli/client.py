@@ -250,13 +250,15 @@ class ApiClient:
         """Returns a schedule with its steps."""
         return cast("ScheduleDetail", self._call("GET", f"schedules/{schedule_id}"))
 
-    def create_schedule(self, body: Mapping[str, Any]) -> ScheduleDetail:
-        """Creates a schedule."""
-        return cast("ScheduleDetail", self._call("POST", "schedules", body))
+    def create_schedule(self, body: Mapping[str, Any], *, dry_run: bool = False) -> ScheduleDetail:
+        """Creates a schedule; in a dry run it is checked and shown only."""
+        query = {"dryRun": "true"} if dry_run else None
+        return cast("ScheduleDetail", self._call("POST", "schedules", body, query=query))
 
-    def update_schedule(self, schedule_id: str, body: Mapping[str, Any]) -> ScheduleDetail:
-        """Changes a schedule; what the body leaves out keeps its value."""
-        return cast("ScheduleDetail", self._call("PUT", f"schedules/{schedule_id}", body))
+    def update_schedule(self, schedule_id: str, body: Mapping[str, Any], *, dry_run: bool = False) -> ScheduleDetail:
+        """Changes a schedule; what the body leaves out keeps its value. In a dry run it is checked and shown only."""
+        query = {"dryRun": "true"} if dry_run else None
+        return cast("ScheduleDetail", self._call("PUT", f"schedules/{schedule_id}", body, query=query))
 
     def delete_schedule(self, schedule_id: str) -> None:
         """Deletes a schedule."""

@@ -21,6 +21,7 @@ from cli.definitions import DefinitionError
 EXIT_FAILED: Final = 1
 EXIT_USAGE: Final = 2
 EXIT_STILL_RUNNING: Final = 3
+EXIT_DIFFERENT: Final = 3
 
 # Where nobody looks at the width, a row stays one line: `grep` and logs want it whole.
 _PIPE_WIDTH: Final = 400

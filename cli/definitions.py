@@ -1,4 +1,4 @@
-"""Schedules and connected systems as files: YAML or JSON, one or several documents, as the REST API takes them."""
+"""Files of schedules and connected systems: YAML or JSON, one or several documents, as the REST API takes them."""
 
 import json
 import re
@@ -9,9 +9,10 @@ from typing import Any, Final
 
 import yaml
 
-from cli.client import ApiClient, ApiFailure, ScheduleDetail
+from cli.client import ApiClient, ApiFailure
 
 _SUFFIXES: Final = frozenset({".yaml", ".yml", ".json"})
+_WIDTH: Final = 120
 _PLACEHOLDER: Final = re.compile(r"\{(\w+)\}")
 
 # Written by name in a file where the API has an id.
@@ -49,23 +50,26 @@ def _place(value: Mapping[str, Any]) -> str:
     return value.place if isinstance(value, Document) else ""
 
 
-def load_documents(path: Path) -> list[dict[str, Any]]:
-    """Reads a file, or the YAML and JSON files of a folder by name (not those of folders in it).
-
-    A file holds one or more documents; a document that is a list stands for its items.
+def definition_files(path: Path) -> list[Path]:
+    """Returns the file itself, or the YAML and JSON files of a folder by name (not those of folders in it).
 
     Raises:
-        DefinitionError: A file cannot be read or is malformed, or there is nothing in it.
+        DefinitionError: There is none in the folder.
     """
     if not path.is_dir():
-        return _load_file(path)
+        return [path]
     files = sorted(file for file in path.iterdir() if file.suffix.lower() in _SUFFIXES and file.is_file())
     if not files:
         raise DefinitionError(f"{path}: no .yaml, .yml or .json file is in this folder")
-    return [document for file in files for document in _load_file(file)]
+    return files
 
 
-def _load_file(path: Path) -> list[dict[str, Any]]:
+def load_documents(path: Path) -> list[Document]:
+    """Reads a file of one or more documents; a document that is a list stands for its items.
+
+    Raises:
+        DefinitionError: The file cannot be read or is malformed, or there is nothing in it.
+    """
     try:
         text = path.read_text("utf-8-sig")
     except UnicodeDecodeError as error:
@@ -113,6 +117,18 @@ class _Loader(yaml.SafeLoader):
     path: Path
 
 
+class _Dumper(yaml.SafeDumper):
+    """Writes plain what is the same text in YAML 1.1 and 1.2; all other text in quotes."""
+
+    yaml_implicit_resolvers = {  # noqa: RUF012 - PyYAML's own table of YAML 1.1, filled below
+        first: list(resolvers) for first, resolvers in yaml.SafeDumper.yaml_implicit_resolvers.items()
+    }
+
+    def ignore_aliases(self, data: Any) -> bool:  # noqa: ARG002 - PyYAML's signature
+        """Writes everything where it belongs, what occurs twice too."""
+        return True
+
+
 for _tag, _pattern, _first in (
     ("null", r"~|null|Null|NULL|", ["~", "n", "N", ""]),
     ("bool", r"true|True|TRUE|false|False|FALSE", list("tTfF")),
@@ -120,7 +136,14 @@ for _tag, _pattern, _first in (
     ("float", r"[-+]?(?:\.[0-9]+|[0-9]+(?:\.[0-9]*)?)(?:[eE][-+]?[0-9]+)?", list("-+.0123456789")),
     ("merge", r"<<", ["<"]),
 ):
-    _Loader.add_implicit_resolver(f"tag:yaml.org,2002:{_tag}", re.compile(f"(?:{_pattern})\\Z"), _first)
+    for _class in (_Loader, _Dumper):
+        _class.add_implicit_resolver(f"tag:yaml.org,2002:{_tag}", re.compile(f"(?:{_pattern})\\Z"), _first)
+
+
+def dump_documents(documents: Sequence[Mapping[str, Any]]) -> str:
+    """Returns the documents as YAML that `load_documents` reads back as they are, and that any other reader does, too."""
+    plain = [dict(document) for document in documents]
+    return yaml.dump_all(plain, Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=_WIDTH)
 
 
 def _construct_mapping(loader: _Loader, node: yaml.MappingNode) -> Iterable[Document]:
@@ -170,7 +193,7 @@ def _read_yaml(text: str, path: Path) -> list[Any]:
     return found
 
 
-def fill_placeholders(documents: Sequence[Mapping[str, Any]], values: Mapping[str, str]) -> list[dict[str, Any]]:
+def fill_placeholders(documents: Sequence[Document], values: Mapping[str, str]) -> list[Document]:
     """Returns the documents with `{name}` in every text replaced by its value; names without a value stay."""
 
     def fill(value: Any) -> Any:
@@ -202,47 +225,29 @@ def name_of(document: Mapping[str, Any]) -> str:
     return name
 
 
-class _Directory:
-    """Connected systems and run profiles by name, asked for once."""
+class Directory:
+    """Connected systems and run profiles by name and by id, each list asked for once, where it is needed."""
 
     def __init__(self, client: ApiClient) -> None:
+        """Asks this API."""
         self._client = client
         self._systems: list[dict[str, Any]] | None = None
         self._profiles: dict[int, list[dict[str, Any]]] = {}
 
-    def system_id(self, name: object, place: str) -> int:
-        if self._systems is None:
-            self._systems = self._client.list_connected_systems()
-        return self._pick(name, self._systems, f"{place}connected system")
+    def resolve(self, schedule: Mapping[str, Any]) -> Document:
+        """Returns a schedule with `connectedSystem` and `runProfile` of every step replaced by the ids of those names.
 
-    def profile_id(self, name: object, system_id: int, place: str) -> int:
-        if system_id not in self._profiles:
-            self._profiles[system_id] = self._client.list_run_profiles(system_id)
-        return self._pick(name, self._profiles[system_id], f"{place}run profile")
+        Ids that a step gives stay.
 
-    @staticmethod
-    def _pick(name: object, entries: Sequence[Mapping[str, Any]], what: str) -> int:
-        found = [int(entry["id"]) for entry in entries if entry["name"] == name]
-        if not found:
-            known = ", ".join(repr(entry["name"]) for entry in entries) or "none"
-            raise DefinitionError(f"{what} {name!r} does not exist; there is: {known}")
-        if len(found) > 1:
-            raise DefinitionError(f"{what} {name!r} exists {len(found)} times: give its id")
-        return found[0]
+        Raises:
+            DefinitionError: There is no such connected system or run profile, or a step gives name and id.
+            ApiFailure: The API refused or cannot be asked.
+        """
+        steps = schedule.get("steps")
+        resolved = {"steps": [self._resolve_step(step) for step in steps]} if isinstance(steps, list) else {}
+        return Document.at(_place(schedule), {**schedule, **resolved})
 
-
-def resolve_names(client: ApiClient, schedules: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
-    """Returns the schedules with `connectedSystem` and `runProfile` of every step replaced by the ids of those names.
-
-    Ids that a step gives stay. The API is asked only where there are names.
-
-    Raises:
-        DefinitionError: There is no such connected system or run profile, or a step gives name and id.
-        ApiFailure: The API refused or cannot be asked.
-    """
-    directory = _Directory(client)
-
-    def resolve(step: Any) -> Any:
+    def _resolve_step(self, step: Any) -> Any:
         if not isinstance(step, dict) or (_SYSTEM not in step and _PROFILE not in step):
             return step
         place = place_of(step)
@@ -251,111 +256,59 @@ def resolve_names(client: ApiClient, schedules: Sequence[Mapping[str, Any]]) -> 
                 raise DefinitionError(f"{place}give `{name}` or `{number}`, not both")
         resolved = Document.at(_place(step), step)
         if _SYSTEM in step:
-            resolved[_SYSTEM_ID] = directory.system_id(resolved.pop(_SYSTEM), place)
+            resolved[_SYSTEM_ID] = _pick(resolved.pop(_SYSTEM), self._list_systems(), f"{place}connected system")
         if _PROFILE in step:
-            if not isinstance(resolved.get(_SYSTEM_ID), int):
+            system_id = resolved.get(_SYSTEM_ID)
+            if not isinstance(system_id, int):
                 raise DefinitionError(
                     f"{place}`{_PROFILE}` needs `{_SYSTEM}`: run profiles belong to a connected system"
                 )
-            resolved[_PROFILE_ID] = directory.profile_id(resolved.pop(_PROFILE), resolved[_SYSTEM_ID], place)
+            profiles = self._list_profiles(system_id)
+            resolved[_PROFILE_ID] = _pick(resolved.pop(_PROFILE), profiles, f"{place}run profile")
         return resolved
 
-    def resolve_all(schedule: Mapping[str, Any]) -> Document:
-        steps = schedule.get("steps")
-        resolved = {"steps": [resolve(step) for step in steps]} if isinstance(steps, list) else {}
-        return Document.at(_place(schedule), {**schedule, **resolved})
+    def with_names(self, step: Mapping[str, Any]) -> dict[str, Any]:
+        """Returns a step with the names of its connected system and run profile for their ids, where both exist."""
+        system_id, profile_id = step.get(_SYSTEM_ID), step.get(_PROFILE_ID)
+        if system_id is None or profile_id is None:
+            return dict(step)
+        system = self.system_name(system_id)
+        profile = self.profile_name(system_id, profile_id)
+        if system is None or profile is None:
+            return dict(step)
+        named = {_SYSTEM_ID: (_SYSTEM, system), _PROFILE_ID: (_PROFILE, profile)}
+        return dict(named.get(field, (field, value)) for field, value in step.items())
 
-    return [resolve_all(schedule) for schedule in schedules]
+    def system_name(self, system_id: int) -> str | None:
+        """Returns the name of a connected system, None where there is none with that id."""
+        return next((system["name"] for system in self._list_systems() if system["id"] == system_id), None)
 
+    def profile_name(self, system_id: int, profile_id: int) -> str | None:
+        """Returns the name of a run profile, None where there is none with those ids."""
+        if self.system_name(system_id) is None:
+            return None
+        found = (profile["name"] for profile in self._list_profiles(system_id) if profile["id"] == profile_id)
+        return next(found, None)
 
-def ensure_connected_systems(client: ApiClient, documents: Sequence[Mapping[str, Any]]) -> list[str]:
-    """Creates or updates, by name, the connected systems of the documents and their run profiles.
+    def _list_systems(self) -> list[dict[str, Any]]:
+        if self._systems is None:
+            self._systems = self._client.list_connected_systems()
+        return self._systems
 
-    A document has `name`, `connectorName`, `settings` and, optionally, `description` and `runProfiles`, a list of
-    `{name, runType, settings}`. Run profiles that a document does not name stay.
-
-    Returns:
-        A line for each system and profile, `connected system HR: created`, and for each field that the API left out.
-
-    Raises:
-        DefinitionError: A document or run profile has no name, or the system exists with another connector.
-        ApiFailure: The API refused or cannot be asked.
-    """
-    known = {system["name"]: system for system in client.list_connected_systems()}
-    done = []
-    for document in documents:
-        name = name_of(document)
-        body = {field: value for field, value in document.items() if field != "runProfiles"}
-        with _told_of(document, f"connected system {name!r}"):
-            if name in known:
-                _check_connector(document, known[name])
-                system = client.update_connected_system(known[name]["id"], body)
-            else:
-                system = client.create_connected_system(body)
-        done.append(f"connected system {name}: {'updated' if name in known else 'created'}")
-        done += ignored_fields(document, {**system, "runProfiles": None})
-        done += _ensure_run_profiles(client, system, document)
-    return done
+    def _list_profiles(self, system_id: int) -> list[dict[str, Any]]:
+        if system_id not in self._profiles:
+            self._profiles[system_id] = self._client.list_run_profiles(system_id)
+        return self._profiles[system_id]
 
 
-def _check_connector(document: Mapping[str, Any], system: Mapping[str, Any]) -> None:
-    wanted, present = document["connectorName"], system["connectorName"]
-    if str(wanted).strip().lower() != present.lower():
-        raise DefinitionError(
-            f"{place_of(document)}connected system {system['name']!r} has the connector {present!r}, not {wanted!r}: "
-            "a connector cannot be changed, so delete the system first or give this one another name",
-        )
-
-
-def _ensure_run_profiles(client: ApiClient, system: Mapping[str, Any], document: Mapping[str, Any]) -> list[str]:
-    profiles = document.get("runProfiles") or []
-    if not isinstance(profiles, list) or not all(isinstance(profile, dict) for profile in profiles):
-        raise DefinitionError(f"{place_of(document)}`runProfiles` is no list of run profiles")
-    known = {profile["name"]: profile["id"] for profile in client.list_run_profiles(system["id"])} if profiles else {}
-    done = []
-    for profile in profiles:
-        name = name_of(profile)
-        with _told_of(profile, f"run profile {name!r} of {system['name']!r}"):
-            if name in known:
-                answer = client.update_run_profile(system["id"], known[name], profile)
-            else:
-                answer = client.create_run_profile(system["id"], profile)
-        done.append(f"run profile {system['name']} - {name}: {'updated' if name in known else 'created'}")
-        done += ignored_fields(profile, answer)
-    return done
-
-
-def create_schedule(client: ApiClient, document: Mapping[str, Any]) -> ScheduleDetail:
-    """Creates the schedule of a document whose names are resolved.
-
-    Raises:
-        DefinitionError: It has no name.
-        ApiFailure: The API refused or cannot be asked; the message names the file.
-    """
-    with _told_of(document, f"schedule {name_of(document)!r}"):
-        return client.create_schedule(document)
-
-
-def apply_schedule(client: ApiClient, document: Mapping[str, Any]) -> tuple[ScheduleDetail, bool]:
-    """Creates the schedule of a document whose names are resolved, or updates the one with its name.
-
-    Fields that the document leaves out keep their values; its `steps`, where it has some, are the complete new list.
-
-    Returns:
-        The schedule, and whether it was created.
-
-    Raises:
-        DefinitionError: It has no name, or several schedules have it.
-        ApiFailure: The API refused or cannot be asked; the message names the file.
-    """
-    name = name_of(document)
-    with _told_of(document, f"schedule {name!r}"):
-        found = client.find_schedules(name)
-        if len(found) > 1:
-            raise DefinitionError(f"{place_of(document)}{len(found)} schedules are called {name!r}")
-        if found:
-            return client.update_schedule(found[0]["id"], document), False
-        return client.create_schedule(document), True
+def _pick(name: object, entries: Sequence[Mapping[str, Any]], what: str) -> int:
+    found = [int(entry["id"]) for entry in entries if entry["name"] == name]
+    if not found:
+        known = ", ".join(repr(entry["name"]) for entry in entries) or "none"
+        raise DefinitionError(f"{what} {name!r} does not exist; there is: {known}")
+    if len(found) > 1:
+        raise DefinitionError(f"{what} {name!r} exists {len(found)} times: give its id")
+    return found[0]
 
 
 def ignored_fields(sent: Mapping[str, Any], answer: Mapping[str, Any]) -> list[str]:
@@ -380,7 +333,7 @@ def ignored_fields(sent: Mapping[str, Any], answer: Mapping[str, Any]) -> list[s
 
 
 @contextmanager
-def _told_of(document: Mapping[str, Any], what: str) -> Iterator[None]:
+def told_of(document: Mapping[str, Any], what: str) -> Iterator[None]:
     """Lets a failure of the API say of which part of which file it is."""
     try:
         yield

@@ -18,15 +18,10 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from cli.apply import Applier
 from cli.client import ApiClient, ApiKey, ExecutionDetail, api_key_file
 from cli.console import make_console
-from cli.definitions import (
-    apply_schedule,
-    ensure_connected_systems,
-    fill_placeholders,
-    load_documents,
-    resolve_names,
-)
+from cli.definitions import fill_placeholders, load_documents
 from cli.ports import Ports
 from cli.watch import watch
 from runtime.settings import Settings, SettingsError, load_settings
@@ -136,13 +131,15 @@ def _run_days(console: Console, settings: Settings, ports: Ports) -> bool:
 
 def _create(console: Console, client: ApiClient, places: Mapping[str, str], settings: Settings) -> str:
     """Creates the connected systems and the schedule; returns the schedule's id."""
-    ensure_connected_systems(client, fill_placeholders(load_documents(_EXAMPLE / "connected-systems.yaml"), places))
+    applier = Applier(client)
+    for system in fill_placeholders(load_documents(_EXAMPLE / "connected-systems.yaml"), places):
+        list(applier.apply_connected_system(system))
     [document] = fill_placeholders(load_documents(_EXAMPLE / "schedule.yaml"), places)
     if shutil.which(settings.powershell) is None:
         console.print(f"PowerShell ({settings.powershell}) is not found here: the step Notify is left out.")
         document["steps"] = [step for step in document["steps"] if step["stepType"] != "PowerShell"]
-    [resolved] = resolve_names(client, [document])
-    schedule, _ = apply_schedule(client, resolved)
+    applier.apply_schedule(document)
+    schedule = client.find_schedule(document["name"])
     console.print(f"Schedule {schedule['name']!r}: {schedule['stepCount']} steps, cron {schedule['cronExpression']}")
     return schedule["id"]
 

@@ -1,8 +1,10 @@
 """`rota schedules`: lists, shows, creates, runs and changes schedules through the REST API."""
 
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from itertools import chain
 from pathlib import Path
 from typing import Annotated, Any, Final
 
@@ -11,14 +13,18 @@ from rich.console import Console
 from rich.text import Text
 from rich.tree import Tree
 
+from cli.apply import Applied, Applier, warning_lines
 from cli.client import DEFAULT_API_URL, ApiClient, Preview, PreviewTime, Schedule, ScheduleDetail, UsageError
 from cli.console import (
+    EXIT_DIFFERENT,
+    EXIT_FAILED,
     JsonOption,
     KeyOption,
     UrlOption,
     cell,
     connected,
     duration,
+    failure_lines,
     local_time,
     make_console,
     parse_time,
@@ -30,20 +36,23 @@ from cli.console import (
 )
 from cli.definitions import (
     DefinitionError,
-    apply_schedule,
-    create_schedule,
-    ensure_connected_systems,
+    Directory,
+    Document,
+    definition_files,
+    dump_documents,
     ignored_fields,
     is_connected_system,
     load_documents,
     name_of,
     place_of,
-    resolve_names,
+    told_of,
 )
+from cli.difference import holds_mask
+from cli.export import schedule_document, write_documents
 from cli.watch import watch_and_exit
 
 app = typer.Typer(
-    help="Schedules: list, show, preview, create, apply, run, enable, disable, delete.", no_args_is_help=True
+    help="Schedules: list, show, preview, create, export, apply, run, enable, disable, delete.", no_args_is_help=True
 )
 
 ScheduleArgument = Annotated[str, typer.Argument(metavar="NAME_OR_ID", help="Exact name or id of the schedule.")]
@@ -113,7 +122,8 @@ def show_command(
         print_line(console, f"{label:<13}{value}")
     console.print()
     print_steps(console, detail["steps"], names)
-    _print_warnings(detail)
+    for line in warning_lines(detail):
+        typer.echo(printable(line), err=True)
 
 
 def _facts(schedule: ScheduleDetail) -> list[tuple[str, str]]:
@@ -428,16 +438,55 @@ def create_command(
     Example: rota schedules create -f daily-sync.yaml
     """
     with connected(url, api_key) as client:
-        [document] = resolve_names(client, [_only_schedule(load_documents(file), file)])
-        _report(create_schedule(client, document), document, "created")
+        document = _only_schedule(load_documents(file), file)
+        with told_of(document, f"schedule {name_of(document)!r}"):
+            schedule = client.create_schedule(Directory(client).resolve(document))
+        typer.echo(printable(f"schedule {schedule['name']}: created, id {schedule['id']}"))
+        for line in [*ignored_fields(document, schedule), *warning_lines(schedule)]:
+            typer.echo(printable(line), err=True)
 
 
-def _only_schedule(documents: Sequence[dict[str, Any]], file: Path) -> dict[str, Any]:
+def _only_schedule(documents: Sequence[Document], file: Path) -> Document:
     if len(documents) != 1:
         raise DefinitionError(f"{file}: {len(documents)} documents, not one; `rota schedules apply` takes several")
     if is_connected_system(documents[0]):
         raise DefinitionError(f"{file}: a connected system, not a schedule; `rota schedules apply` takes it")
     return documents[0]
+
+
+@app.command("export")
+def export_command(
+    schedules: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="[NAME_OR_ID]...", help="Exact names or ids of the schedules. [default: all]"),
+    ] = None,
+    *,
+    out: Annotated[
+        str, typer.Option(metavar="DIR|-", help="Folder for a file of each schedule; - is standard output.")
+    ] = "-",
+    url: UrlOption = DEFAULT_API_URL,
+    api_key: KeyOption = None,
+) -> None:
+    """Writes schedules as YAML that `apply` takes back: run profiles by name, secrets masked, fields without a value left out.
+
+    Example: rota schedules export --out schedules/
+    """
+    with connected(url, api_key) as client:
+        found = [client.find_schedule(name) for name in schedules] if schedules else client.list_schedules()
+        directory = Directory(client)
+        documents = [
+            schedule_document(client.get_schedule(schedule["id"]), directory)
+            for schedule in sorted(found, key=lambda schedule: schedule["name"])
+        ]
+        if out == "-":
+            typer.echo(dump_documents(documents), nl=False)
+        else:
+            for path in write_documents(documents, Path(out)):
+                typer.echo(printable(str(path)))
+        for document in documents:
+            if any(map(holds_mask, document["steps"])):
+                note = "*** stands for the secret that is stored here; to apply it elsewhere, write the secret out"
+                typer.echo(printable(f"note: {document['name']}: {note}"), err=True)
 
 
 @app.command("apply")
@@ -447,51 +496,88 @@ def apply_command(
         typer.Option("--file", "-f", exists=True, help="YAML or JSON file, or a folder of them; may be repeated."),
     ],
     *,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Show what would be changed, and change nothing.")] = False,
     url: UrlOption = DEFAULT_API_URL,
     api_key: KeyOption = None,
 ) -> None:
-    """Creates or updates, by name, the schedules and connected systems that files describe.
+    """Creates or changes, by name, the schedules and connected systems that files describe, and shows what differs.
 
     Schedules have the fields of POST /api/v1/schedules; a document with a connectorName is a connected system with its
     runProfiles. Connected systems come first, so a RunProfile step may name its connectedSystem and runProfile. What a
-    file leaves out keeps its value; steps, where a file has them, are the complete new list.
+    file leaves out keeps its value; steps, where a file has them, are the complete new list. Nothing is deleted, and
+    what would change nothing is not sent. Each schedule is changed whole or not at all; one that fails does not keep
+    the others from being applied.
 
-    Example: rota schedules apply -f connected-systems.yaml -f daily-sync.yaml
+    Exit code: 0 if all is as the files say, 1 if something failed; with --dry-run 3 if something would be changed.
+
+    Example: rota schedules apply -f connected-systems.yaml -f schedules/ --dry-run
     """
     with connected(url, api_key) as client:
-        documents = [document for path in file for document in load_documents(path)]
-        systems = [document for document in documents if is_connected_system(document)]
-        schedules = [document for document in documents if not is_connected_system(document)]
-        _check_names(systems)
-        _check_names(schedules)
-        if systems:
-            for line in ensure_connected_systems(client, systems):
-                typer.echo(printable(line))
-        for document in resolve_names(client, schedules):
-            schedule, created = apply_schedule(client, document)
-            _report(schedule, document, "created" if created else "updated")
+        documents, failures = _load_all(file)
+        _check_names([document for document in documents if is_connected_system(document)])
+        _check_names([document for document in documents if not is_connected_system(document)])
+        done: Counter[str] = Counter()
+        try:
+            for outcome in chain(failures, Applier(client, dry_run=dry_run).apply(documents)):
+                if isinstance(outcome, Applied):
+                    done[outcome.result] += 1
+                    _print_applied(outcome, dry_run=dry_run)
+                else:
+                    done["failed"] += 1
+                    for line in failure_lines(outcome):
+                        typer.echo(line, err=True)
+        finally:
+            typer.echo(_summary(done, dry_run=dry_run))
+    if done["failed"]:
+        raise typer.Exit(EXIT_FAILED)
+    if dry_run and done.keys() - {"unchanged"}:
+        raise typer.Exit(EXIT_DIFFERENT)
 
 
-def _check_names(documents: Iterable[Mapping[str, Any]]) -> None:
-    """Sees that every document has a name of its own, before anything is sent."""
+def _load_all(paths: Sequence[Path]) -> tuple[list[Document], list[DefinitionError]]:
+    """Reads every file; one that cannot be read does not keep the others from being read."""
+    documents: list[Document] = []
+    failures: list[DefinitionError] = []
+    for path in paths:
+        try:
+            files = definition_files(path)
+        except DefinitionError as failure:
+            failures.append(failure)
+            continue
+        for file in files:
+            try:
+                documents += load_documents(file)
+            except DefinitionError as failure:
+                failures.append(failure)
+    return documents, failures
+
+
+def _check_names(documents: Iterable[Document]) -> None:
+    """Sees that no two documents are about the same, before anything is sent."""
     places: dict[str, str] = {}
     for document in documents:
-        name = name_of(document)
+        name = document.get("name")
+        if not isinstance(name, str):
+            continue
         if name in places:
             raise DefinitionError(f"{place_of(document)}{name!r} stands here and at {places[name].rstrip(': ')}")
         places[name] = place_of(document)
 
 
-def _report(schedule: ScheduleDetail, document: Mapping[str, Any], done: str) -> None:
-    typer.echo(printable(f"schedule {schedule['name']}: {done}, id {schedule['id']}"))
-    for line in ignored_fields(document, schedule):
+def _print_applied(applied: Applied, *, dry_run: bool) -> None:
+    would = "would be " if dry_run and applied.result != "unchanged" else ""
+    new_id = f", id {applied.new_id}" if applied.new_id else ""
+    typer.echo(printable(f"{applied.what}: {would}{applied.result}{new_id}"))
+    for line in applied.changes:
+        typer.echo(printable(f"  {line}"))
+    for line in applied.warnings:
         typer.echo(printable(line), err=True)
-    _print_warnings(schedule)
 
 
-def _print_warnings(schedule: Schedule) -> None:
-    for warning in schedule["warnings"]:
-        typer.echo(printable(f"warning: {schedule['name']}: {warning}"), err=True)
+def _summary(done: Mapping[str, int], *, dry_run: bool) -> str:
+    """Returns how many became what: `1 created, 2 changed, 3 unchanged, 1 failed`."""
+    counts = ", ".join(f"{done.get(result, 0)} {result}" for result in ("created", "changed", "unchanged", "failed"))
+    return f"Nothing was changed by this dry run. It found: {counts}" if dry_run else counts
 
 
 @app.command("run")

@@ -1,0 +1,236 @@
+"""Applies files: creates and changes schedules and connected systems by name, and says what became of each."""
+
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import Any, Final, Literal
+
+import httpx
+
+from cli.client import ApiClient, ApiFailure, ScheduleDetail
+from cli.definitions import (
+    DefinitionError,
+    Directory,
+    Document,
+    ignored_fields,
+    is_connected_system,
+    name_of,
+    place_of,
+    told_of,
+)
+from cli.difference import body_changes, complete_steps, holds_mask, schedule_changes, secrets_in_body, secrets_in_steps
+
+Result = Literal["created", "changed", "unchanged"]
+Failure = ApiFailure | DefinitionError
+
+# Who cannot be reached, or does not know the key, refuses the next document as well.
+_FINAL_STATUSES: Final = frozenset({None, httpx.codes.UNAUTHORIZED, httpx.codes.FORBIDDEN})
+
+_STEP_FIELD: Final = re.compile(r"steps\[(\d+)\]\..+")
+_HOW_MASKS_ARE_KEPT: Final = (
+    "Or let it keep the secret of a stored step, by that step's id or by a name that both have and no other step has."
+)
+
+
+@dataclass(frozen=True)
+class Applied:
+    """What became of a document, or, in a dry run, would."""
+
+    what: str
+    """`schedule Daily sync`."""
+    result: Result
+    changes: Sequence[str] = ()
+    """A line for each field that differs; lines about a step's fields are indented."""
+    warnings: Sequence[str] = ()
+    new_id: str | None = None
+    """The id of a schedule that was created."""
+
+
+class Applier:
+    """Brings connected systems and schedules to what documents say.
+
+    What a document leaves out keeps its value; `steps` and `settings`, where it has some, are complete. Nothing is sent
+    that would change nothing.
+    """
+
+    def __init__(self, client: ApiClient, *, dry_run: bool = False) -> None:
+        """Takes the API, and whether to look only."""
+        self._client = client
+        self._dry_run = dry_run
+        self._directory = Directory(client)
+        self._systems: dict[str, dict[str, Any]] | None = None
+        self._planned: set[tuple[Any, Any]] = set()
+        """By name, the connected systems (with None) and run profiles that a dry run would create."""
+
+    def apply(self, documents: Sequence[Document]) -> Iterator[Applied | Failure]:
+        """Applies the connected systems, then the schedules; one that fails does not keep the next from being applied.
+
+        Yields:
+            What became of each; for one that failed, why.
+
+        Raises:
+            ApiFailure: The API cannot be reached, or refuses the key.
+        """
+        for document in sorted(documents, key=lambda document: not is_connected_system(document)):
+            try:
+                if is_connected_system(document):
+                    yield from self.apply_connected_system(document)
+                else:
+                    yield self.apply_schedule(document)
+            except DefinitionError as failure:
+                yield failure
+            except ApiFailure as failure:
+                if failure.status in _FINAL_STATUSES:
+                    raise
+                yield failure
+
+    def apply_connected_system(self, document: Document) -> Iterator[Applied]:
+        """Creates or changes, by name, a connected system, then its `runProfiles`; those that it does not name stay.
+
+        Raises:
+            DefinitionError: It or a run profile has no name, or the system exists with another connector.
+            ApiFailure: The API refused or cannot be asked; the message names the file.
+        """
+        name = name_of(document)
+        body = {key: value for key, value in document.items() if key != "runProfiles"}
+        profiles = document.get("runProfiles") or []
+        if not isinstance(profiles, list) or not all(isinstance(profile, Document) for profile in profiles):
+            raise DefinitionError(f"{place_of(document)}`runProfiles` is no list of run profiles")
+        with told_of(document, f"connected system {name!r}"):
+            system = self._known_systems().get(name)
+            if system is None:
+                save = self._client.create_connected_system
+            else:
+                _check_connector(document, system)
+                save = partial(self._client.update_connected_system, system["id"])
+            applied, system = self._save(f"connected system {name}", body, system, save)
+        if system is None:
+            self._planned.add((name, None))
+        yield applied
+        stored = self._client.list_run_profiles(system["id"]) if system and profiles else []
+        for profile in profiles:
+            yield self._apply_run_profile(name, system, profile, stored)
+
+    def _known_systems(self) -> dict[str, dict[str, Any]]:
+        if self._systems is None:
+            self._systems = {system["name"]: system for system in self._client.list_connected_systems()}
+        return self._systems
+
+    def _apply_run_profile(
+        self,
+        system_name: str,
+        system: Mapping[str, Any] | None,
+        document: Document,
+        stored: Sequence[dict[str, Any]],
+    ) -> Applied:
+        name = name_of(document)
+        known = next((profile for profile in stored if profile["name"] == name), None)
+        if known is None and self._dry_run:
+            self._planned.add((system_name, name))
+        with told_of(document, f"run profile {name!r} of {system_name!r}"):
+            # Without a system there is nothing to save to: a dry run would have created it.
+            system_id = system["id"] if system else 0
+            save = (
+                partial(self._client.update_run_profile, system_id, known["id"])
+                if known
+                else partial(self._client.create_run_profile, system_id)
+            )
+            return self._save(f"run profile {system_name} - {name}", document, known, save)[0]
+
+    def _save(
+        self,
+        what: str,
+        body: Mapping[str, Any],
+        stored: dict[str, Any] | None,
+        save: Callable[[Mapping[str, Any]], dict[str, Any]],
+    ) -> tuple[Applied, dict[str, Any] | None]:
+        """Saves a connected system or run profile, unless it would change nothing or this is a dry run.
+
+        Returns:
+            What became of it, and how it is stored now; None where a dry run would have created it.
+        """
+        changes = body_changes(body, stored) if stored else []
+        secrets = secrets_in_body(body, stored) if stored else []
+        needed = not stored or changes or secrets
+        after = save(body) if needed and not self._dry_run else stored
+        warnings = [*(ignored_fields(body, after) if after else []), *_about_secrets(secrets)]
+        result: Result = "created" if stored is None else "changed" if changes else "unchanged"
+        return Applied(what, result, changes, warnings), after
+
+    def apply_schedule(self, document: Document) -> Applied:
+        """Creates or changes, by name, a schedule.
+
+        Raises:
+            DefinitionError: It has no name, several schedules have it, or a connected system or run profile is unknown.
+            ApiFailure: The API refused or cannot be asked; the message names the file.
+        """
+        name = name_of(document)
+        what = f"schedule {name}"
+        with told_of(document, f"schedule {name!r}"):
+            found = self._client.find_schedules(name)
+            if len(found) > 1:
+                raise DefinitionError(f"{place_of(document)}{len(found)} schedules are called {name!r}")
+            if self._is_ahead(document):
+                about = "it names a connected system or run profile that would be created, and is compared only then"
+                return Applied(what, "changed" if found else "created", (about,))
+            body = self._directory.resolve(document)
+            if not found:
+                created = self._client.create_schedule(body, dry_run=self._dry_run)
+                warnings = [*ignored_fields(body, created), *warning_lines(created)]
+                return Applied(what, "created", (), warnings, None if self._dry_run else created["id"])
+            stored = self._client.get_schedule(found[0]["id"])
+            return self._change_schedule(what, body, stored)
+
+    def _is_ahead(self, document: Document) -> bool:
+        """Whether a step names a connected system or run profile that is not there yet: a dry run, only."""
+        steps = document.get("steps")
+        named = [step for step in steps if isinstance(step, dict)] if isinstance(steps, list) else []
+        pairs = [(step.get("connectedSystem"), step.get("runProfile")) for step in named]
+        return any((system, None) in self._planned or (system, profile) in self._planned for system, profile in pairs)
+
+    def _change_schedule(self, what: str, document: Document, stored: ScheduleDetail) -> Applied:
+        body = complete_steps(document, stored)
+        try:
+            after = self._client.update_schedule(stored["id"], body, dry_run=True)
+        except ApiFailure as failure:
+            raise _with_remedy(failure, body, stored) from None
+        changes = schedule_changes(stored, after, self._directory)
+        secrets = secrets_in_steps(body, stored)
+        if (changes or secrets) and not self._dry_run:
+            after = self._client.update_schedule(stored["id"], body)
+        warnings = [*ignored_fields(document, after), *warning_lines(after), *_about_secrets(secrets)]
+        return Applied(what, "changed" if changes else "unchanged", changes, warnings)
+
+
+def _check_connector(document: Mapping[str, Any], system: Mapping[str, Any]) -> None:
+    wanted, present = document["connectorName"], system["connectorName"]
+    if str(wanted).strip().lower() != present.lower():
+        raise DefinitionError(
+            f"{place_of(document)}connected system {system['name']!r} has the connector {present!r}, not {wanted!r}: "
+            "a connector cannot be changed, so delete the system first or give this one another name",
+        )
+
+
+def warning_lines(schedule: ScheduleDetail) -> list[str]:
+    """Returns a line for each warning of the API about a schedule."""
+    return [f"warning: {schedule['name']}: {warning}" for warning in schedule["warnings"]]
+
+
+def _about_secrets(secrets: Sequence[str]) -> list[str]:
+    return [
+        f"note: {secret} is written out in the file: it is sent each time, as nobody can compare it"
+        for secret in secrets
+    ]
+
+
+def _with_remedy(failure: ApiFailure, body: Mapping[str, Any], stored: ScheduleDetail) -> ApiFailure:
+    """Returns the failure; where it is of a masked secret that no stored step gives, with what to do about it."""
+    known = {step["id"] for step in stored["steps"]}
+    fields = {name: list(texts) for name, texts in failure.fields.items()}
+    for name, texts in fields.items():
+        place = _STEP_FIELD.fullmatch(name)
+        step = body["steps"][int(place[1])] if place else {}
+        if step.get("id") not in known and holds_mask(step):
+            texts.append(_HOW_MASKS_ARE_KEPT)
+    return ApiFailure(failure.message, status=failure.status, fields=fields)
