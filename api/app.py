@@ -12,7 +12,7 @@ from temporalio.client import Client
 
 from api.context import Context
 from api.errors import ErrorResponse, install_error_handlers
-from api.routes import connected_systems, executions, health, schedules
+from api.routes import change_history, connected_systems, executions, health, schedules
 from catalogue.engine import Catalogue
 from runtime.settings import Settings, load_settings
 from runtime.temporal import connect, connect_when_up
@@ -77,7 +77,7 @@ def create_app(settings: Settings, *, temporal: Client | None = None) -> FastAPI
     )
     app.add_middleware(LenientAddresses)
     install_error_handlers(app)
-    for resource in (schedules, executions, connected_systems, health):
+    for resource in (schedules, change_history, executions, connected_systems, health):
         app.include_router(resource.router)
     return app
 

@@ -1,5 +1,6 @@
 """Paging as JIM's clients expect it."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING, Annotated, Final
@@ -61,31 +62,39 @@ def _paging(page: _Page = 1, page_size: _PageSize = _DEFAULT_PAGE_SIZE) -> Pagin
     return Paging(min(max(page, 1), _MAX_PAGE), min(page_size, MAX_PAGE_SIZE))
 
 
-def _listing(
-    page: _Page = 1,
-    page_size: _PageSize = _DEFAULT_LISTING_SIZE,
-    sort_by: Annotated[
-        str | None,
-        Query(alias="sortBy", description="A property of the items; one that they have not is ignored."),
-    ] = None,
-    sort_direction: Annotated[SortDirectionIn, Query(alias="sortDirection")] = SortDirection.ASCENDING,
-    filters: Annotated[
-        list[str] | None,
-        Query(
-            alias="filter",
-            description="`property:operator:value`; repeated, all must hold. Operators on text: eq, ne, contains, "
-            "startswith, endswith; on numbers: eq, ne, gt, gte, lt, lte. What is malformed is ignored.",
-            examples=["name:contains:HR"],
-        ),
-    ] = None,
-) -> Listing:
-    paging = _paging(page, page_size)
-    order = Order(sort_by, sort_direction is SortDirection.DESCENDING)
-    return Listing(paging.page, paging.page_size, order, tuple(filters or ()))
+def _listing(direction: SortDirection) -> Callable[..., Listing]:
+    """Returns what reads the page of one of JIM's lists from the query, sorted in this direction unless it says otherwise."""
+
+    def listing(
+        page: _Page = 1,
+        page_size: _PageSize = _DEFAULT_LISTING_SIZE,
+        sort_by: Annotated[
+            str | None,
+            Query(alias="sortBy", description="A property of the items; one that they have not is ignored."),
+        ] = None,
+        sort_direction: Annotated[SortDirectionIn, Query(alias="sortDirection")] = direction,
+        filters: Annotated[
+            list[str] | None,
+            Query(
+                alias="filter",
+                description="`property:operator:value`; repeated, all must hold. Operators on text: eq, ne, contains, "
+                "startswith, endswith; on numbers: eq, ne, gt, gte, lt, lte. What is malformed is ignored.",
+                examples=["name:contains:HR"],
+            ),
+        ] = None,
+    ) -> Listing:
+        paging = _paging(page, page_size)
+        order = Order(sort_by, sort_direction is SortDirection.DESCENDING)
+        return Listing(paging.page, paging.page_size, order, tuple(filters or ()))
+
+    return listing
 
 
 PagingDep = Annotated[Paging, Depends(_paging)]
 """The page of schedules and executions."""
 
-ListingDep = Annotated[Listing, Depends(_listing)]
+ListingDep = Annotated[Listing, Depends(_listing(SortDirection.ASCENDING))]
 """The page of JIM's other lists, which sort and filter by any property."""
+
+NewestFirstDep = Annotated[Listing, Depends(_listing(SortDirection.DESCENDING))]
+"""The page of such a list whose own order begins with the latest."""

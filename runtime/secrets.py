@@ -3,6 +3,7 @@
 import base64
 import contextlib
 import hashlib
+import hmac
 import os
 import tempfile
 from collections.abc import Callable, Mapping
@@ -47,6 +48,7 @@ class SecretBox:
     def __init__(self, key: str) -> None:
         """Takes the secret key: any text; its SHA-256 is the encryption key."""
         self._fernet = Fernet(base64.urlsafe_b64encode(hashlib.sha256(key.encode()).digest()))
+        self._fingerprint_key = hmac.digest(key.encode(), b"rota: fingerprints of secrets", "sha256")
 
     def seal(self, text: str) -> str:
         """Returns the sealed form of a text."""
@@ -66,6 +68,17 @@ class SecretBox:
             raise SecretKeyError(
                 "a secret of this step was sealed with another key: give this process the ROTA_SECRET_KEY of the API",
             ) from None
+
+    def fingerprint(self, sealed: str, place: str) -> str:
+        """Returns what tells whether the secret at a place is still the same: each sealing of it looks different.
+
+        It says nothing to those without the secret key, not even whether two places hold the same secret: HMAC-SHA256
+        over both, with a key that is derived from the secret key.
+
+        Raises:
+            SecretKeyError: It was sealed with another key.
+        """
+        return hmac.digest(self._fingerprint_key, f"{place}\0{self.open(sealed)}".encode(), "sha256").hex()
 
 
 def is_sealed(value: object) -> bool:

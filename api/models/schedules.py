@@ -131,7 +131,7 @@ class ScheduleChange(TimetableChange):
     jitter_seconds: Annotated[int, Field(ge=0, le=3600), DIGITS] | None = None
     is_enabled: bool = False
     steps: list[StepIn] = Field(default_factory=list, max_length=10_000)
-    change_reason: str | None = Field(default=None, max_length=2000, description="Accepted and not yet kept.")
+    change_reason: str | None = Field(default=None, max_length=2000, description="Why; kept in the change history.")
 
 
 class ScheduleCreate(ScheduleChange):

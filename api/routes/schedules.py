@@ -22,6 +22,7 @@ from api.models.schedules import (
 )
 from api.paging import PagingDep
 from api.services import executions, schedules
+from api.services.change_history import Author
 
 router = APIRouter(
     prefix="/api/v1/schedules",
@@ -35,6 +36,19 @@ DryRun = Annotated[
     bool,
     Query(alias="dryRun", description="Check the request and answer what would be stored; nothing is changed."),
 ]
+
+
+def _author(
+    caller: CallerDep,
+    change_reason: Annotated[
+        str | None,
+        Query(alias="changeReason", max_length=2000, description="Why; kept in the change history."),
+    ] = None,
+) -> Author:
+    return Author(caller, change_reason)
+
+
+AuthorDep = Annotated[Author, Depends(_author)]
 
 
 @router.get("")
@@ -67,11 +81,12 @@ async def list_schedules(
 async def create_schedule(
     context: ContextDep,
     body: ScheduleCreate,
+    caller: CallerDep,
     response: Response,
     dry_run: DryRun = False,  # noqa: FBT002 - a query parameter
 ) -> ScheduleDetailOut:
     """Creates a schedule. A dry run answers 200, with an id that means nothing."""
-    created = await schedules.create_schedule(context, body, dry_run=dry_run)
+    created = await schedules.create_schedule(context, body, caller, dry_run=dry_run)
     if dry_run:
         response.status_code = status.HTTP_200_OK
     else:
@@ -110,28 +125,29 @@ async def update_schedule(
     context: ContextDep,
     schedule_id: UUID,
     body: ScheduleChange,
+    caller: CallerDep,
     dry_run: DryRun = False,  # noqa: FBT002 - a query parameter
 ) -> ScheduleDetailOut:
     """Changes a schedule. What is left out keeps its value; `steps`, when present, is the complete new list."""
-    return await schedules.update_schedule(context, schedule_id, body, dry_run=dry_run)
+    return await schedules.update_schedule(context, schedule_id, body, caller, dry_run=dry_run)
 
 
 @router.delete("/{schedule_id:uuid}", status_code=status.HTTP_204_NO_CONTENT)
-async def delete_schedule(context: ContextDep, schedule_id: UUID) -> None:
+async def delete_schedule(context: ContextDep, schedule_id: UUID, author: AuthorDep) -> None:
     """Deletes a schedule. A running execution runs on; history stays."""
-    await schedules.delete_schedule(context, schedule_id)
+    await schedules.delete_schedule(context, schedule_id, author)
 
 
 @router.post("/{schedule_id:uuid}/enable")
-async def enable_schedule(context: ContextDep, schedule_id: UUID) -> ScheduleOut:
+async def enable_schedule(context: ContextDep, schedule_id: UUID, author: AuthorDep) -> ScheduleOut:
     """Lets the trigger fire."""
-    return await schedules.set_enabled(context, schedule_id, enabled=True)
+    return await schedules.set_enabled(context, schedule_id, author, enabled=True)
 
 
 @router.post("/{schedule_id:uuid}/disable")
-async def disable_schedule(context: ContextDep, schedule_id: UUID) -> ScheduleOut:
+async def disable_schedule(context: ContextDep, schedule_id: UUID, author: AuthorDep) -> ScheduleOut:
     """Keeps the trigger from firing. A running execution runs on."""
-    return await schedules.set_enabled(context, schedule_id, enabled=False)
+    return await schedules.set_enabled(context, schedule_id, author, enabled=False)
 
 
 @router.post("/{schedule_id:uuid}/run", status_code=status.HTTP_202_ACCEPTED)

@@ -5,6 +5,7 @@ itself fail after that, the catalogue is the desired state all the same, and the
 """
 
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import datetime
 from typing import Final
 from uuid import UUID
@@ -27,7 +28,10 @@ from api.models.schedules import (
     ScheduleOut,
     TimetableChange,
 )
+from api.services.change_history import Author, record_change, state_of
 from api.services.steps import read_steps, show_step
+from catalogue.api_keys import ApiKey
+from catalogue.change_history import ChangeOperation
 from catalogue.columns import utc_now
 from catalogue.connected_systems import CatalogueLookup
 from catalogue.executions import Execution, get_executions
@@ -99,17 +103,24 @@ async def find_schedule(session: AsyncSession, schedule_id: UUID, *, lock: bool 
     return schedule
 
 
-async def create_schedule(context: Context, body: ScheduleCreate, *, dry_run: bool = False) -> ScheduleDetailOut:
+async def create_schedule(
+    context: Context,
+    body: ScheduleCreate,
+    caller: ApiKey,
+    *,
+    dry_run: bool = False,
+) -> ScheduleDetailOut:
     """Creates a schedule with its steps, and its Temporal Schedule; a dry run answers the same and changes nothing."""
     async with context.catalogue.write() as session:
         schedule = Schedule(name=body.name)
-        return await _save(context, session, schedule, body, [], dry_run=dry_run)
+        return await _save(context, session, schedule, body, [], caller, dry_run=dry_run)
 
 
 async def update_schedule(
     context: Context,
     schedule_id: UUID,
     body: ScheduleChange,
+    caller: ApiKey,
     *,
     dry_run: bool = False,
 ) -> ScheduleDetailOut:
@@ -121,7 +132,7 @@ async def update_schedule(
         schedule = await find_schedule(session, schedule_id, lock=True)
         schedule.last_updated = utc_now()
         stored = await get_steps(session, schedule_id)
-        return await _save(context, session, schedule, body, stored, dry_run=dry_run)
+        return await _save(context, session, schedule, body, stored, caller, dry_run=dry_run)
 
 
 async def _save(
@@ -130,12 +141,14 @@ async def _save(
     schedule: Schedule,
     body: ScheduleChange,
     stored: Sequence[ScheduleStep],
+    caller: ApiKey,
     *,
     dry_run: bool,
 ) -> ScheduleDetailOut:
     now = utc_now()
     is_new = not stored and schedule.last_updated is None
     before = None if is_new else desired_trigger(schedule, now)
+    state_before = None if is_new else state_of(schedule, stored, context.box)
     _take_fields(schedule, body)
     steps = stored
     if "steps" in body.model_fields_set:
@@ -158,6 +171,10 @@ async def _save(
     if dry_run:
         await session.rollback()
     else:
+        author = Author(caller, body.change_reason)
+        operation = ChangeOperation.CREATE if is_new else ChangeOperation.UPDATE
+        state = state_of(schedule, steps, context.box)
+        await record_change(session, schedule, operation, author, state_before, state)
         await _apply(context, schedule.id, before, desired_trigger(schedule, now))
     return answer
 
@@ -253,25 +270,31 @@ async def _apply(context: Context, schedule_id: UUID, before: Trigger | None, af
         await apply_trigger(context.temporal, after, context.task_queue)
 
 
-async def set_enabled(context: Context, schedule_id: UUID, *, enabled: bool) -> ScheduleOut:
+async def set_enabled(context: Context, schedule_id: UUID, author: Author, *, enabled: bool) -> ScheduleOut:
     """Enables or disables a schedule."""
     async with context.catalogue.write() as session:
         schedule = await find_schedule(session, schedule_id, lock=True)
+        steps = await get_steps(session, schedule_id)
+        state = state_of(schedule, steps, context.box)
         now = utc_now()
         before = desired_trigger(schedule, now)
         schedule.is_enabled = enabled
         schedule.last_updated = now
         schedule.next_run_time = next_run_time(schedule, now)
         session.add(schedule)
-        steps = await count_steps(session, [schedule_id])
+        operation = ChangeOperation.ENABLE if enabled else ChangeOperation.DISABLE
+        changed = replace(state, snapshot={**state.snapshot, "isEnabled": enabled})
+        await record_change(session, schedule, operation, author, state, changed)
         await _apply(context, schedule_id, before, desired_trigger(schedule, now))
-        return _fields(schedule, steps.get(schedule_id, 0))
+        return _fields(schedule, len(steps))
 
 
-async def delete_schedule(context: Context, schedule_id: UUID) -> None:
-    """Deletes a schedule and its trigger; its executions stay, and a running one runs on."""
+async def delete_schedule(context: Context, schedule_id: UUID, author: Author) -> None:
+    """Deletes a schedule and its trigger; its executions and its change history stay, and a running one runs on."""
     async with context.catalogue.write() as session:
         schedule = await find_schedule(session, schedule_id, lock=True)
+        state = state_of(schedule, await get_steps(session, schedule_id), context.box)
+        await record_change(session, schedule, ChangeOperation.DELETE, author, state, None)
         await delete_steps(session, schedule_id)
         await session.delete(schedule)
         await session.flush()

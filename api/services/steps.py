@@ -10,7 +10,7 @@ from activities.support.registry import step_types
 from activities.support.step_type import StepType
 from api.errors import ValidationFailed, field_messages, field_name
 from api.models.base import is_blank
-from api.models.schedules import StepIn, StepOut
+from api.models.schedules import StepFieldsOut, StepIn, StepOut
 from catalogue.schedules import ScheduleStep
 from runtime.secrets import MASK, SecretBox, mask_fields, open_fields, seal_fields, secret_fields
 
@@ -127,10 +127,13 @@ def _config(
     return seal_fields(model, config.model_dump(mode="json", exclude_none=True), box)
 
 
-def show_step(step: ScheduleStep, box: SecretBox) -> StepOut:
-    """Returns a step as the API shows it: every documented field, secrets masked."""
+def shown_fields(step: ScheduleStep, box: SecretBox) -> dict[str, Any]:
+    """Returns what the API shows of a step, by attribute name: its own fields, secrets masked, and those that all have."""
     step_type = step_types().get(step.step_type)
     config = mask_fields(step_type.config_model, step.config, box) if step_type else {}
-    own = {name: getattr(step, name) for name in StepOut.model_fields if hasattr(step, name)}
-    unset = dict.fromkeys(StepOut.model_fields)
-    return StepOut.model_validate(unset | config | own)
+    return config | {name: getattr(step, name) for name in StepFieldsOut.model_fields}
+
+
+def show_step(step: ScheduleStep, box: SecretBox) -> StepOut:
+    """Returns a step as the API shows it: every documented field, secrets masked."""
+    return StepOut.model_validate(dict.fromkeys(StepOut.model_fields) | shown_fields(step, box))

@@ -261,12 +261,3 @@ async def test_past_the_end_is_empty_however_far(api: Rota, resource: str, page:
     assert answer.json()["items"] == []
     assert answer.json()["totalCount"] == (0 if resource == "schedule-executions" else 1)
     assert answer.json()["hasNextPage"] is False
-
-
-async def test_a_change_reason_is_taken_and_said_not_to_be_kept(api: Rota) -> None:
-    described = (await api.http.get("/openapi.json")).json()["components"]["schemas"]
-    schedule = await api.create(TRUE, changeReason="asked for")
-
-    for model in ("ScheduleCreate", "ScheduleChange"):
-        assert described[model]["properties"]["changeReason"]["description"] == "Accepted and not yet kept."
-    assert (await api.http.delete(f"/api/v1/schedules/{schedule['id']}?changeReason=done")).status_code == 204

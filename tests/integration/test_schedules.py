@@ -322,6 +322,7 @@ async def test_without_temporal_nothing_changes_and_the_catalogue_goes_on_answer
         dropped = await http.delete(f"/api/v1/schedules/{manual['id']}")
         listed = await http.get("/api/v1/schedules")
         executions = await http.get("/api/v1/schedule-executions")
+        history = await http.get(f"/api/v1/schedules/{schedule['id']}/change-history")
         ready = await http.get("/api/v1/health/ready")
 
     for answer in (created, ran, deleted):
@@ -331,6 +332,7 @@ async def test_without_temporal_nothing_changes_and_the_catalogue_goes_on_answer
     assert [item["name"] for item in listed.json()["items"]] == ["kept"]
     assert listed.json()["items"][0]["lastRunTime"] is None
     assert executions.json()["items"] == []
+    assert [item["operation"] for item in history.json()["items"]] == ["Update", "Create"]
     assert ready.status_code == 503
 
 
