@@ -18,6 +18,7 @@ from temporalio.worker import Worker, WorkflowInstance, WorkflowInstanceDetails,
 from temporalio.worker.workflow_sandbox import SandboxedWorkflowRunner, SandboxRestrictions
 from temporalio.workflow import Info
 
+from activities.support.marker import end_orphans
 from activities.support.recording import Recorder
 from activities.support.registry import step_types
 from activities.support.runner import HEARTBEAT_SECONDS, step_activity
@@ -163,6 +164,7 @@ async def run_worker(settings: Settings, pools: Sequence[str] = ()) -> None:
             steps that name no pool.
     """
     async with AsyncExitStack() as stack:
+        await asyncio.to_thread(end_orphans, settings.kill_grace_seconds)
         client = await connect_when_up()
         if pools:
             workers = [build_pool_worker(client, pool, settings) for pool in dict.fromkeys(pools)]

@@ -12,15 +12,15 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
 from typing import Any, Final, Protocol
-from uuid import uuid4
 
 import psutil
 
+from activities.support.marker import MARKER, is_alive, marked_processes, new_marker
 from activities.support.output import OutputTail, Stream
 
 _SUPERVISOR: Final = Path(__file__).with_name("supervisor.py")
@@ -36,9 +36,6 @@ _CLOSE_SECONDS: Final = 2.0
 
 _POLL_SECONDS: Final = 0.05
 
-_MARKER: Final = "_ROTA_STEP"
-"""Variable that tells the processes of a step, where the kernel does not."""
-
 _logger = logging.getLogger(__name__)
 
 
@@ -50,7 +47,7 @@ class Command:
     """The program, as an absolute path, and its arguments."""
     cwd: Path
     environment: Mapping[str, str]
-    """The whole environment; nothing of this process's own is added."""
+    """The whole environment but for `MARKER`; nothing of this process's own is added."""
 
 
 @dataclass(frozen=True)
@@ -256,10 +253,11 @@ class _SupervisedRun:
         return reader
 
     async def _send_request(self, control: socket.socket) -> None:
+        environment = {**self._command.environment, MARKER: new_marker()}
         request = {
             "argv": [_latin(word) for word in self._command.argv],
             "cwd": _latin(self._command.cwd),
-            "env": {_latin(name): _latin(value) for name, value in self._command.environment.items()},
+            "env": {_latin(name): _latin(value) for name, value in environment.items()},
             "grace": self._grace.total_seconds(),
         }
         body = json.dumps(request).encode()
@@ -328,12 +326,12 @@ class _PortableRun(asyncio.SubprocessProtocol):
             self._exit_or_end.set_result(None)
 
     async def run(self) -> _End:
-        marker = uuid4().hex
+        marker = new_marker()
         transport, _ = await asyncio.get_running_loop().subprocess_exec(
             lambda: self,
             *self._command.argv,
             cwd=self._command.cwd,
-            env={**self._command.environment, _MARKER: marker},
+            env={**self._command.environment, MARKER: marker},
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
@@ -388,21 +386,9 @@ class _MarkedTree:
                 time.sleep(_POLL_SECONDS)
 
     def _alive(self) -> set[psutil.Process]:
-        return {process for process in self._all() if _is_alive(process)}
-
-    def _all(self) -> Iterator[psutil.Process]:
-        for pid in psutil.pids():
-            try:
-                process = psutil.Process(pid)
-                if pid == self._root or process.environ().get(_MARKER) == self._marker:
-                    yield process
-                    yield from process.children(recursive=True)
-            except psutil.Error:
-                continue
-
-
-def _is_alive(process: psutil.Process) -> bool:
-    try:
-        return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
-    except psutil.NoSuchProcess:
-        return False
+        found = set(marked_processes(lambda marker: marker == self._marker))
+        # One that may not be looked at, or has cleared its environment, is found by its place in the tree.
+        with contextlib.suppress(psutil.Error):
+            root = psutil.Process(self._root)
+            found |= {process for process in [root, *root.children(recursive=True)] if is_alive(process)}
+        return found

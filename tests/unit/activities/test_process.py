@@ -21,6 +21,7 @@ import psutil
 import pytest
 
 from activities.support import process, supervisor
+from activities.support.marker import MARKER, end_orphans, new_marker
 from activities.support.output import OutputTail
 from activities.support.process import Command, run_process
 from tests.unit.activities.step_runs import until
@@ -104,7 +105,10 @@ async def test_it_gets_its_own_session_no_stdin_and_exactly_its_environment(tmp_
     show = "import os, json; print(json.dumps([os.getsid(0) == os.getpid(), os.read(0, 9).decode(), os.getcwd(), {**os.environ}]))"
     step = Step(*PYTHON, "-c", show, cwd=tmp_path, environment={"LC_ALL": "C.UTF-8", "NAME": "väl\nue"})
     assert await step.run() == 0
-    assert json.loads(step.output.text()) == [True, "", str(tmp_path), {"LC_ALL": "C.UTF-8", "NAME": "väl\nue"}]
+    *facts, environment = json.loads(step.output.text())
+    assert facts == [True, "", str(tmp_path)]
+    assert environment.pop(MARKER)
+    assert environment == {"LC_ALL": "C.UTF-8", "NAME": "väl\nue"}
 
 
 @pytest.mark.usefixtures("any_platform")
@@ -220,16 +224,26 @@ def random_members(source: random.Random, depth: int = 3) -> list[object]:
     ]
 
 
+ROUNDS = [*range(20), *(pytest.param(seed, marks=pytest.mark.faults) for seed in range(20, 220))]
+"""20 in the ordinary tests, 200 more among the faults."""
+
+
 @linux_only
-@pytest.mark.parametrize("seed", range(20))
-async def test_nothing_outlives_a_cancel_at_any_moment(seed: int, token: str) -> None:
+@pytest.mark.parametrize("seed", ROUNDS)
+async def test_nothing_outlives_a_cancel_or_timeout_at_any_moment(seed: int, token: str) -> None:
     source = random.Random(seed)  # noqa: S311 - trees, not secrets
     step = tree(token, source.choice(["stay", "exit"]), *random_members(source, depth=2))
-    task = asyncio.create_task(step.run())
-    await asyncio.wait({task}, timeout=source.random() * 0.15)
-    task.cancel()
-    with contextlib.suppress(asyncio.CancelledError):
-        await task
+    moment = source.random() * 0.15
+    if source.random() < 0.5:
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(moment):
+                await step.run()
+    else:
+        task = asyncio.create_task(step.run())
+        await asyncio.wait({task}, timeout=moment)
+        task.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await task
     assert alive(token) == []
 
 
@@ -383,6 +397,40 @@ async def test_a_killed_worker_leaves_nothing_behind(token: str) -> None:
     running.kill()
     await running.wait()
     await until(lambda: not alive(token))
+
+
+async def _orphan(token: str, marker: str) -> asyncio.subprocess.Process:
+    """Starts a process outside every step that has a marker, and a child without one that ignores SIGTERM."""
+    script = "trap '' TERM; env -i sleep 600 & wait"
+    return await asyncio.create_subprocess_exec(
+        "/bin/sh", "-c", script, token, env={"PATH": os.defpath, MARKER: marker}, start_new_session=True
+    )
+
+
+async def test_a_worker_that_starts_ends_the_orphans_of_dead_ones_alone(token: str) -> None:
+    own = new_marker()
+    space, pid, born, run = own.split(".")
+    dead = [
+        await _orphan(f"dead-{token}", ".".join([space, pid, born + "1", run])),
+        await _orphan(f"dead-{token}", f"{space}.4194305.{born}.{run}"),
+    ]
+    living = [
+        await _orphan(f"living-{token}", own),
+        await _orphan(f"living-{token}", ".".join([space + "1", "4194305", born, run])),
+        await _orphan(f"living-{token}", "of something else"),
+    ]
+    await until(lambda: all(psutil.Process(orphan.pid).children() for orphan in [*dead, *living]))
+
+    ended = await asyncio.to_thread(end_orphans, GRACE)
+
+    # Each shell and its sleep.
+    assert ended == 4
+    assert [await orphan.wait() for orphan in dead] == [-signal.SIGKILL] * 2
+    assert len(alive(f"living-{token}")) == 3
+    assert await asyncio.to_thread(end_orphans, GRACE) == 0
+    for orphan in living:
+        os.killpg(orphan.pid, signal.SIGKILL)
+        await orphan.wait()
 
 
 @linux_only
