@@ -31,9 +31,11 @@ from catalogue.plan import step_groups
 from catalogue.schedules import ExecutionMode, Schedule, ScheduleStep, get_steps
 from contracts.execution import (
     ACTIVE_STATUSES,
+    AttemptedStep,
     ExecutionStatus,
     FinishedStep,
     OpenRequest,
+    StepAttempt,
     StepProgress,
     StepSpec,
     StepStatus,
@@ -119,6 +121,9 @@ class StepRecord(SQLModel, table=True):
     error_message: str | None = Field(default=None, sa_column=Column(Text))
     exit_code: int | None = None
     attempts: int = 0
+    """How many attempts count against `max_attempts`, of those that have ended."""
+    attempt_history: list[dict[str, Any]] | None = Field(default=None, sa_column=Column(json_column()))
+    """Each attempt as a `contracts.execution.StepAttempt`; None where the record itself tells of the only one."""
     host: str | None = Field(default=None, max_length=255)
     processes_ended: int = 0
     output_tail: str = Field(default="", sa_column=Column(Text, nullable=False))
@@ -237,6 +242,7 @@ _OUTCOME_COLUMNS: Final = (
     "error_message",
     "exit_code",
     "attempts",
+    "attempt_history",
     "host",
     "processes_ended",
     "output_tail",
@@ -515,6 +521,7 @@ def _finish_values(step: FinishedStep) -> dict[str, Any]:
         "new_error_message": outcome.message,
         "new_exit_code": outcome.exit_code,
         "new_attempts": outcome.attempts,
+        "new_attempt_history": _history(outcome.history),
         "new_host": outcome.host,
         "new_processes_ended": outcome.processes_ended,
         "new_output_tail": outcome.output_tail,
@@ -522,6 +529,44 @@ def _finish_values(step: FinishedStep) -> dict[str, Any]:
         "new_activity_id": outcome.activity_id,
         "new_activity_status": outcome.activity_status,
     }
+
+
+_RECORD_ATTEMPT: Final = (
+    update(_RECORDS)
+    .where(
+        _RECORDS.c.id == bindparam("record_id"),
+        or_(_RECORDS.c.status == StepStatus.PROCESSING, _RECORDS.c.status == StepStatus.QUEUED),
+    )
+    .values(
+        {"status": StepStatus.QUEUED}
+        | {
+            name: bindparam(f"new_{name}")
+            for name in ("started_at", "error_message", "attempts", "attempt_history", "host")
+        },
+    )
+)
+
+
+def record_attempts(connection: Connection, attempted: Sequence[AttemptedStep]) -> None:
+    """Writes how attempts ended that others follow; until then their steps are Queued."""
+    if attempted:
+        connection.execute(_RECORD_ATTEMPT, [_attempt_values(step) for step in attempted])
+
+
+def _attempt_values(step: AttemptedStep) -> dict[str, Any]:
+    last = step.history[-1]
+    return {
+        "record_id": step.step_id,
+        "new_started_at": step.history[0].started_at,
+        "new_error_message": last.message,
+        "new_attempts": step.attempts,
+        "new_attempt_history": _history(step.history),
+        "new_host": last.host,
+    }
+
+
+def _history(attempts: Sequence[StepAttempt]) -> list[dict[str, Any]] | None:
+    return [attempt.model_dump(mode="json") for attempt in attempts] or None
 
 
 def _progress(progress: StepProgress | None) -> dict[str, Any] | None:

@@ -101,6 +101,19 @@ class StepProgress(TypedDict):
     message: str | None
 
 
+class StepAttempt(TypedDict):
+    """What the commands show of an attempt of a step that has ended."""
+
+    number: int
+    isCounted: bool
+    status: str
+    startedAt: str | None
+    completedAt: str | None
+    host: str | None
+    exitCode: int | None
+    errorMessage: str | None
+
+
 class ExecutionStep(TypedDict):
     """What the commands show of a step of an execution."""
 
@@ -114,6 +127,7 @@ class ExecutionStep(TypedDict):
     outputTail: str | None
     exitCode: int | None
     attempts: int
+    attemptHistory: list[StepAttempt]
     host: str | None
     progress: StepProgress | None
 

@@ -93,9 +93,13 @@ class StepHeartbeat(BaseModel):
     host: str
     worker: str
     """Identity of the worker, `pid@host`."""
+    started_at: datetime | None = None
+    """When the worker began the attempt."""
     progress: StepProgress | None = None
     memo: dict[str, Any] = Field(default_factory=dict)
     """What the step type needs to take up the same external run again in its next attempt."""
+    resumable: bool = False
+    """Whether the next attempt takes up where this one stood; see `StepRun.resumable`."""
 
 
 class StepSpec(BaseModel):
@@ -135,6 +139,32 @@ class StepInput(BaseModel):
     timeout_seconds: int | None = None
     config: dict[str, Any] = Field(default_factory=dict)
     resolved: dict[str, Any] = Field(default_factory=dict)
+    attempt: int = 1
+    """Number of this attempt, from 1; counts those too that are not held against `max_attempts`."""
+    is_last: bool = True
+    """Whether no other attempt follows a failure of this one."""
+    may_restart: bool = False
+    """Whether another attempt follows where the worker is stopped in the middle of this one."""
+    memo: dict[str, Any] = Field(default_factory=dict)
+    """What the attempt before remembered."""
+    resumed_from: datetime | None = None
+    """Where this attempt takes up an earlier one: when that one began. The time limit counts from there."""
+
+
+class StepAttempt(BaseModel):
+    """How one attempt of a step ended, as the step's record keeps it."""
+
+    number: int
+    """From 1, in the order in which they were made."""
+    is_counted: bool = True
+    """Whether it is held against `max_attempts`; one that a planned stop cut short, or that is taken up again, is not."""
+    status: StepStatus
+    message: str | None = None
+    exit_code: int | None = None
+    host: str | None = None
+    started_at: datetime | None = None
+    """None where no worker took it."""
+    completed_at: datetime | None = None
 
 
 class StepOutcome(BaseModel):
@@ -147,6 +177,7 @@ class StepOutcome(BaseModel):
     output_tail: str = ""
     """The last `OUTPUT_TAIL_BYTES` of what the step printed."""
     attempts: int = 1
+    """How many attempts count so far, this one among them."""
     host: str | None = None
     processes_ended: int = 0
     """Processes that Rota had to end: on a timeout, a cancel, or left behind."""
@@ -157,6 +188,12 @@ class StepOutcome(BaseModel):
     """Id of the run in the connected system, where it has one of its own."""
     activity_status: str | None = None
     """State of that run in the connected system's words."""
+    memo: dict[str, Any] = Field(default_factory=dict)
+    """What the step type remembers for the next attempt."""
+    resumable: bool = False
+    """Whether the next attempt takes up where this one stood."""
+    history: list[StepAttempt] = Field(default_factory=list)
+    """Every attempt, in order, where there was more than one; written by the workflow."""
 
 
 class StoppingFailure(BaseModel):
@@ -242,11 +279,22 @@ class FinishedStep(BaseModel):
     outcome: StepOutcome
 
 
+class AttemptedStep(BaseModel):
+    """A step of the plan of which an attempt ended that another one follows."""
+
+    step_id: UUID
+    attempts: int
+    """How many attempts count so far."""
+    history: list[StepAttempt]
+    """Every attempt so far, in order."""
+
+
 class ProgressRequest(BaseModel):
     """Records what ended and what begins, and reads the next slice of the plan; safe to repeat."""
 
     execution_id: UUID
     finished: list[FinishedStep] = Field(default_factory=list)
+    attempted: list[AttemptedStep] = Field(default_factory=list)
     started: list[UUID] = Field(default_factory=list)
     """Records of the steps that are handed to workers now."""
     current_group: int | None = None

@@ -31,6 +31,7 @@ EXECUTION_FAILED: Final = "ExecutionFailed"
 STEP_FAILED: Final = "StepFailed"
 STEP_TIMED_OUT: Final = "StepTimedOut"
 STEP_CANCELLED: Final = "StepCancelled"
+STEP_INTERRUPTED: Final = "StepInterrupted"
 """Types of the failures that an operator sees in the Web UI."""
 
 SEARCH_SCHEDULE_ID: Final = "RotaScheduleId"

@@ -4,8 +4,9 @@ import asyncio
 import contextlib
 from collections import deque
 from collections.abc import Sequence
-from datetime import timedelta
-from typing import Final, TypeVar, cast
+from datetime import datetime, timedelta
+from enum import Enum, auto
+from typing import Any, Final, TypeVar, cast
 
 from temporalio import workflow
 from temporalio.common import RetryPolicy, SearchAttributeKey
@@ -22,6 +23,7 @@ with workflow.unsafe.imports_passed_through():
     from pydantic import BaseModel, ValidationError
 
     from contracts.execution import (
+        AttemptedStep,
         Carried,
         Closed,
         CloseRequest,
@@ -33,6 +35,7 @@ with workflow.unsafe.imports_passed_through():
         OpenRequest,
         PlanSlice,
         ProgressRequest,
+        StepAttempt,
         StepHeartbeat,
         StepInput,
         StepOutcome,
@@ -53,6 +56,7 @@ with workflow.unsafe.imports_passed_through():
         SCHEDULE_EXECUTION,
         SEARCH_EXECUTION_ID,
         SEARCH_OUTCOME,
+        STEP_INTERRUPTED,
     )
 
 HEARTBEAT_TIMEOUT: Final = timedelta(seconds=20)
@@ -76,6 +80,16 @@ _NO_LIMIT: Final = timedelta(days=3650)
 _TIMEOUT_MARGIN: Final = timedelta(minutes=15)
 """The worker enforces a step's timeout and ends its processes; Temporal's own limit stands this far behind it, for a
 worker that does heartbeat and does nothing else."""
+
+_FIRST_BACKOFF: Final = timedelta(seconds=1)
+_LONGEST_BACKOFF: Final = timedelta(seconds=100)
+"""Before the second attempt, and at most: each wait is twice the one before (the documented rule of maxAttempts)."""
+
+_MAX_UNCOUNTED: Final = 100
+"""Attempts of a step that are not held against `maxAttempts`: a step that takes every worker down must end some time."""
+
+_OWN_ATTEMPTS: Final = "attempts-one-by-one"
+"""Patch: the workflow makes each attempt, where it once let the server retry the activity."""
 
 _TURN_CHECK: Final = timedelta(seconds=30)
 """A fire that was held back looks for itself as often as this, should nobody tell it."""
@@ -116,6 +130,7 @@ class ScheduleExecution:
         self._shown: deque[tuple[str, StepStatus, str | None]] = deque(maxlen=_DETAILS_ROWS)
         self._turn = False
         self._paused = carried.paused if carried else False
+        self._cancelled = False
 
     @workflow.run
     async def run(self, request: ExecutionRequest) -> ExecutionResult:
@@ -269,8 +284,39 @@ class ScheduleExecution:
 
     async def _run_step(self, step: StepSpec) -> StepOutcome:
         """Runs one step to its end; however it ends, that is an outcome and no exception."""
+        tries = _Tries(step)
+        while True:
+            outcome, error = await self._attempt(step, tries)
+            follow_up = None if error is None or self._cancelled else tries.follow_up(outcome, error.cause)
+            # Asked only where it matters: a patch is an event of the history.
+            if follow_up is not None and not workflow.patched(_OWN_ATTEMPTS):
+                follow_up = None
+            tries.add(outcome, follow_up)
+            if follow_up is None:
+                return tries.result(outcome)
+            try:
+                await self._record_attempt(step, tries)
+                if follow_up is _FollowUp.RETRY:
+                    await workflow.sleep(
+                        tries.backoff(), summary=shortened(f"{step.name}: next attempt", SUMMARY_BYTES)
+                    )
+            except (asyncio.CancelledError, ActivityError) as stop:
+                if not is_cancelled_exception(stop):
+                    raise
+                return tries.result(tries.not_taken())
+
+    async def _record_attempt(self, step: StepSpec, tries: "_Tries") -> None:
+        attempted = AttemptedStep(step_id=step.step_id, attempts=tries.counted, history=tries.history)
+        request = ProgressRequest(execution_id=self._execution_id, attempted=[attempted])
+        await self._local(RECORD_PROGRESS, request, PlanSlice)
+
+    async def _attempt(self, step: StepSpec, tries: "_Tries") -> tuple[StepOutcome, ActivityError | None]:
+        """Makes one attempt of a step; returns how it ended, and the error where it was no success."""
         limit = _NO_LIMIT if step.timeout_seconds is None else timedelta(seconds=step.timeout_seconds) + _TIMEOUT_MARGIN
+        one_by_one = step.max_attempts == 1 or workflow.patched(_OWN_ATTEMPTS)
+        number = len(tries.history) + 1
         started = workflow.now()
+        failure: ActivityError | None = None
         try:
             outcome: StepOutcome = await workflow.execute_activity(
                 step.step_type,
@@ -282,6 +328,11 @@ class ScheduleExecution:
                     timeout_seconds=step.timeout_seconds,
                     config=step.config,
                     resolved=step.resolved,
+                    attempt=number,
+                    is_last=tries.counted + 1 >= step.max_attempts,
+                    may_restart=step.max_attempts > 1,
+                    memo=tries.memo,
+                    resumed_from=tries.resumed_from,
                 ),
                 result_type=StepOutcome,
                 # None is the task queue of this workflow.
@@ -289,30 +340,30 @@ class ScheduleExecution:
                 schedule_to_start_timeout=_seconds(step.schedule_to_start_seconds),
                 start_to_close_timeout=limit,
                 heartbeat_timeout=HEARTBEAT_TIMEOUT,
-                # The first retry after a second, each wait twice the one before (the documented rule of maxAttempts).
                 retry_policy=RetryPolicy(
-                    initial_interval=timedelta(seconds=1),
+                    initial_interval=_FIRST_BACKOFF,
                     backoff_coefficient=2,
-                    maximum_attempts=step.max_attempts,
+                    maximum_attempts=1 if one_by_one else step.max_attempts,
                 ),
                 cancellation_type=workflow.ActivityCancellationType.WAIT_CANCELLATION_COMPLETED,
                 # The API finds a running step by its activity's id.
                 activity_id=str(step.step_id),
-                summary=shortened(step.name, SUMMARY_BYTES),
+                summary=shortened(step.name if number == 1 else f"{step.name} (attempt {number})", SUMMARY_BYTES),
                 event_groups=[workflow.create_event_group(f"group-{step.group}", label=f"Step group {step.group + 1}")],
             )
         except ActivityError as error:
-            outcome = _failed_outcome(step, error)
+            failure = error
+            outcome = tries.failed(error, attempts=1 if one_by_one else step.max_attempts)
         if outcome.attempts:
             outcome.started_at = outcome.started_at or started
         outcome.completed_at = outcome.completed_at or workflow.now()
-        return outcome
+        return outcome, failure
 
     def _collect(self) -> None:
         """Takes up the steps that ended."""
         for task in [task for task in self._running if task.done()]:
             step = self._running.pop(task)
-            outcome = _never_started(step) if task.cancelled() else task.result()
+            outcome = _Tries(step).not_taken() if task.cancelled() else task.result()
             self._unrecorded.append(FinishedStep(step_id=step.step_id, outcome=outcome))
             self._shown.append((step.name, outcome.status, outcome.message))
             if outcome.status.is_failure:
@@ -326,6 +377,7 @@ class ScheduleExecution:
 
     async def _cancel_running(self) -> None:
         """Cancels what runs and waits until it is really gone."""
+        self._cancelled = True
         for task in self._running:
             task.cancel()
         if self._running:
@@ -430,31 +482,109 @@ def _cell(text: str | None) -> str:
     return (text or "").replace("|", "\\|").replace("\n", " ")[:200]
 
 
-def _never_started(step: StepSpec) -> StepOutcome:
-    """Returns the outcome of a step that was cancelled while no worker had it: Temporal does not say how often one had."""
-    waited = "" if step.max_attempts == 1 else ", or while it waited for its next attempt"
-    return StepOutcome(status=StepStatus.CANCELLED, message=f"Cancelled before a worker took it{waited}.", attempts=0)
+class _FollowUp(Enum):
+    """What follows an attempt that was no success."""
+
+    RETRY = auto()
+    """Another attempt, after a pause."""
+    RESTART = auto()
+    """The same again, not held against `maxAttempts`: a planned stop of the worker has cut it short."""
+    RESUME = auto()
+    """An attempt that takes up where this one stood, which is not held against `maxAttempts` either."""
 
 
-def _failed_outcome(step: StepSpec, error: ActivityError) -> StepOutcome:
-    """Returns the outcome of a step whose activity did not succeed."""
-    cause = error.cause
-    if isinstance(cause, ApplicationError):
-        if outcome := _decoded(StepOutcome, cause.details):
-            return outcome
-        return StepOutcome(status=StepStatus.FAILED, message=cause.message)
-    if isinstance(cause, TimeoutError) and cause.type == TimeoutType.SCHEDULE_TO_START:
-        return StepOutcome(status=StepStatus.FAILED, message=_waited_in_vain(step), attempts=0)
-    if isinstance(cause, TimeoutError):
-        return StepOutcome(
-            status=StepStatus.FAILED,
-            message=_timeout_message(cause),
-            attempts=step.max_attempts,
-            host=_last_host(cause),
-        )
-    if is_cancelled_exception(error):
-        return _never_started(step)
-    return StepOutcome(status=StepStatus.FAILED, message=_message(cause) or error.message)
+class _Tries:
+    """The attempts of one step, as far as they have ended."""
+
+    def __init__(self, step: StepSpec) -> None:
+        self._step = step
+        self.history: list[StepAttempt] = []
+        self.counted = 0
+        self.memo: dict[str, Any] = {}
+        self.resumed_from: datetime | None = None
+        self._resumable = False
+
+    def failed(self, error: ActivityError, *, attempts: int) -> StepOutcome:
+        """Returns the outcome of an attempt that was no success; `attempts` is how many one activity stands for."""
+        cause = error.cause
+        if isinstance(cause, ApplicationError):
+            if outcome := _decoded(StepOutcome, cause.details):
+                return outcome
+            return StepOutcome(status=StepStatus.FAILED, message=cause.message)
+        if isinstance(cause, TimeoutError) and cause.type == TimeoutType.SCHEDULE_TO_START:
+            return StepOutcome(status=StepStatus.FAILED, message=_waited_in_vain(self._step), attempts=0)
+        if isinstance(cause, TimeoutError):
+            heartbeat = _last_heartbeat(cause)
+            return StepOutcome(
+                status=StepStatus.FAILED,
+                message=_timeout_message(cause),
+                attempts=attempts,
+                host=heartbeat.host if heartbeat else None,
+                started_at=heartbeat.started_at if heartbeat else None,
+                # One that was lost before it said a word has changed nothing.
+                memo=heartbeat.memo if heartbeat else self.memo,
+                resumable=heartbeat.resumable if heartbeat else self._resumable,
+            )
+        if is_cancelled_exception(error):
+            return self.not_taken()
+        return StepOutcome(status=StepStatus.FAILED, message=_message(cause) or error.message)
+
+    def not_taken(self) -> StepOutcome:
+        """Returns the outcome of a step that was cancelled while no worker had it."""
+        if not self.history:
+            return StepOutcome(status=StepStatus.CANCELLED, message="Cancelled before a worker took it.", attempts=0)
+        last = self.history[-1]
+        message = f"Cancelled before attempt {last.number + 1}. Attempt {last.number}: {last.message or last.status}"
+        return StepOutcome(status=StepStatus.CANCELLED, message=message, attempts=0, host=last.host)
+
+    def follow_up(self, outcome: StepOutcome, cause: BaseException | None) -> _FollowUp | None:
+        """Returns what follows an attempt that was no success, and not cancelled; None where nothing does."""
+        is_stopped = isinstance(cause, ApplicationError) and cause.type == STEP_INTERRUPTED
+        is_lost = isinstance(cause, TimeoutError) and cause.type == TimeoutType.HEARTBEAT
+        if len(self.history) - self.counted < _MAX_UNCOUNTED:
+            if outcome.resumable and (is_stopped or is_lost):
+                return _FollowUp.RESUME
+            if is_stopped and self._step.max_attempts > 1:
+                return _FollowUp.RESTART
+        is_final = isinstance(cause, ApplicationError) and cause.non_retryable
+        if is_final or not outcome.attempts or self.counted + outcome.attempts >= self._step.max_attempts:
+            return None
+        return _FollowUp.RETRY
+
+    def add(self, outcome: StepOutcome, follow_up: _FollowUp | None) -> None:
+        """Takes up how an attempt ended, and what follows it."""
+        is_counted = follow_up in (None, _FollowUp.RETRY)
+        if is_counted:
+            self.counted += outcome.attempts
+        if outcome.attempts:
+            self.history.append(
+                StepAttempt(
+                    number=len(self.history) + 1,
+                    is_counted=is_counted,
+                    status=outcome.status,
+                    message=outcome.message[:_REASON_LENGTH] if outcome.message else None,
+                    exit_code=outcome.exit_code,
+                    host=outcome.host,
+                    started_at=outcome.started_at,
+                    completed_at=outcome.completed_at,
+                ),
+            )
+        self.memo, self._resumable = outcome.memo, outcome.resumable
+        is_resumed = follow_up is _FollowUp.RESUME
+        self.resumed_from = (self.resumed_from or outcome.started_at) if is_resumed else None
+
+    def backoff(self) -> timedelta:
+        """Returns the pause before the next attempt that counts."""
+        return min(_FIRST_BACKOFF * (1 << (self.counted - 1)), _LONGEST_BACKOFF)
+
+    def result(self, outcome: StepOutcome) -> StepOutcome:
+        """Returns the outcome of the step, given that of its last attempt."""
+        result = outcome.model_copy(update={"attempts": self.counted, "memo": {}})
+        # A single attempt is told by the step's own fields.
+        if len(self.history) > outcome.attempts:
+            result.history = self.history
+            result.started_at = next((attempt.started_at for attempt in self.history if attempt.started_at), None)
+        return result
 
 
 Detail = TypeVar("Detail", StepOutcome, StepHeartbeat)
@@ -474,11 +604,6 @@ def _message(error: BaseException | None) -> str | None:
 
 def _last_heartbeat(cause: TimeoutError) -> StepHeartbeat | None:
     return _decoded(StepHeartbeat, cause.last_heartbeat_details)
-
-
-def _last_host(cause: TimeoutError) -> str | None:
-    heartbeat = _last_heartbeat(cause)
-    return heartbeat.host if heartbeat else None
 
 
 def _waited_in_vain(step: StepSpec) -> str:

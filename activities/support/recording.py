@@ -31,6 +31,7 @@ from catalogue.executions import (
     is_held_back,
     open_execution,
     read_plan,
+    record_attempts,
     set_paused,
     unopened_execution,
 )
@@ -152,6 +153,7 @@ class Recorder:
         """Writes what ended and what begins; answers with the next slice of the plan where it was asked for."""
 
         def write(connection: Connection) -> None:
+            record_attempts(connection, request.attempted)
             finish_steps(connection, request.finished)
             if request.current_group is not None:
                 begin_steps(connection, request.execution_id, request.started, request.current_group)

@@ -16,13 +16,16 @@ from activities.support.settings import opened_settings
 from activities.support.step_type import StepFailure, StepRun, StepType
 from activities.support.worker_context import WorkerContext
 from contracts.execution import StepHeartbeat, StepInput, StepOutcome, StepProgress, StepStatus
-from contracts.names import STEP_CANCELLED, STEP_FAILED, STEP_TIMED_OUT
+from contracts.names import STEP_CANCELLED, STEP_FAILED, STEP_INTERRUPTED, STEP_TIMED_OUT
 from runtime.secrets import SecretBox, SecretKeyError
 
 HEARTBEAT_SECONDS: Final = 1.0
 """A cancel reaches an activity with the answer to a heartbeat."""
 
 _MESSAGE_LENGTH: Final = 1000
+
+_RESUME_SECONDS: Final = 1.0
+"""Left at least to an attempt that takes up another: it must get as far as ending what that one had started."""
 
 _logger = logging.getLogger(__name__)
 
@@ -55,19 +58,23 @@ class _Attempt:
         self._started_at = datetime.now(UTC)
         self._output = OutputTail()
         self._run: StepRun[Any] | None = None
+        details = activity.info().heartbeat_details
+        # Workflows of before had the server make the attempts: then the last heartbeat has what was remembered.
+        self._memo = StepHeartbeat.model_validate(details[0]).memo if details else step.memo
+        self._resumable = step.resumed_from is not None
 
     async def run(self) -> StepOutcome:
         limit = self._step.timeout_seconds
         heartbeats = asyncio.create_task(self._heartbeat())
         try:
             # Ends the step by cancelling it: a timeout and a cancel take the same way out.
-            async with asyncio.timeout(limit) as deadline:
+            async with asyncio.timeout(self._remaining_seconds()) as deadline:
                 await self._work()
         except asyncio.CancelledError:
-            details = activity.cancellation_details()
-            if details is not None and details.worker_shutdown:
+            if _is_worker_stopping():
                 message = f"The worker {_WORKER} was stopped before the step had ended."
-                raise self._error(STEP_FAILED, StepStatus.FAILED, message) from None
+                raise self._error(STEP_INTERRUPTED, StepStatus.FAILED, message) from None
+            details = activity.cancellation_details()
             if details is not None and details.cancel_requested:
                 raise self._error(STEP_CANCELLED, StepStatus.CANCELLED, "Cancelled.", final=True) from None
             raise
@@ -96,8 +103,10 @@ class _Attempt:
             worker=self._worker,
             resolved=self._step.resolved,
             box=self._box,
-            attempt=activity.info().attempt,
-            memo=_memo_of_last_attempt(),
+            attempt=self._step.attempt + activity.info().attempt - 1,
+            memo=dict(self._memo),
+            resumable=self._resumable,
+            is_worker_stopping=_is_worker_stopping,
             on_change=self._beat,
         )
         await self._step_type.run(run)
@@ -109,8 +118,23 @@ class _Attempt:
 
     def _beat(self) -> None:
         run = self._run
-        memo = run.memo if run else _memo_of_last_attempt()
-        activity.heartbeat(StepHeartbeat(host=_HOST, worker=_WORKER, progress=self._progress(), memo=memo))
+        activity.heartbeat(
+            StepHeartbeat(
+                host=_HOST,
+                worker=_WORKER,
+                started_at=self._started_at,
+                progress=self._progress(),
+                memo=run.memo if run else self._memo,
+                resumable=run.resumable if run else self._resumable,
+            ),
+        )
+
+    def _remaining_seconds(self) -> float | None:
+        """Returns the attempt's time limit; one that takes up another gets what that one has left."""
+        if self._step.timeout_seconds is None:
+            return None
+        passed = self._started_at - (self._step.resumed_from or self._started_at)
+        return max(self._step.timeout_seconds - passed.total_seconds(), _RESUME_SECONDS)
 
     def _progress(self) -> StepProgress | None:
         if self._run is not None and self._run.progress is not None:
@@ -133,14 +157,15 @@ class _Attempt:
             progress=self._progress(),
             activity_id=run.activity_id if run else None,
             activity_status=run.activity_status if run else None,
+            memo=run.memo if run else self._memo,
+            resumable=run.resumable if run else self._resumable,
         )
 
     def _error(self, kind: str, status: StepStatus, message: str, *, final: bool = False) -> ApplicationError:
         message = message[:_MESSAGE_LENGTH]
         outcome = self._outcome(status, message)
-        policy = activity.info().retry_policy
-        if not final and policy is not None and activity.info().attempt < policy.maximum_attempts:
-            # Temporal keeps no failure of more than some kilobytes until the next attempt: the message would be lost.
+        if self._is_followed(kind, final=final):
+            # Many attempts of many steps stay in one history, which may have 50 MB.
             outcome.output_tail = ""
         return ApplicationError(
             message,
@@ -151,7 +176,14 @@ class _Attempt:
             category=ApplicationErrorCategory.BENIGN,
         )
 
+    def _is_followed(self, kind: str, *, final: bool) -> bool:
+        """Whether another attempt follows one that failed so."""
+        if kind == STEP_INTERRUPTED:
+            return self._step.may_restart or (self._run is not None and self._run.resumable)
+        return not (final or self._step.is_last)
 
-def _memo_of_last_attempt() -> dict[str, Any]:
-    details = activity.info().heartbeat_details
-    return StepHeartbeat.model_validate(details[0]).memo if details else {}
+
+def _is_worker_stopping() -> bool:
+    """Whether the attempt is cancelled because its worker stops, and for no other reason."""
+    details = activity.cancellation_details()
+    return details is not None and details.worker_shutdown and not details.cancel_requested

@@ -63,8 +63,14 @@ class StepRun(Generic[Config]):
     box: SecretBox = field(default_factory=lambda: SecretBox(token_hex()))
     """Opens what is sealed in `resolved`; by default one that opens nothing."""
     attempt: int = 1
+    """Number of the attempt, from 1."""
     memo: dict[str, Any] = field(default_factory=dict)
     """Survives into the next attempt, once `remember` was called."""
+    resumable: bool = False
+    """Set by a step type that can take up, by what it remembers, where this attempt stands: if the worker is stopped or
+    lost, another attempt follows that is not held against `maxAttempts`, within the same time limit."""
+    is_worker_stopping: Callable[[], bool] = lambda: False
+    """Whether `run` is cancelled because the worker stops: what a resumable step has started elsewhere then runs on."""
     on_change: Callable[[], None] = lambda: None
     """Told, in the event loop's thread, whenever progress or memo changed; set by the runner."""
 

@@ -31,6 +31,21 @@ class ExecutionOut(ResponseModel):
     """The execution that this one takes up where it had stopped."""
 
 
+class StepAttemptOut(ResponseModel):
+    """An attempt of a step that has ended."""
+
+    number: int
+    """From 1, in the order in which they were made."""
+    is_counted: bool
+    """Whether it counts against `maxAttempts`: one that a planned stop of its worker cut short does not."""
+    status: StepStatus
+    started_at: datetime | None
+    completed_at: datetime | None
+    host: str | None
+    exit_code: int | None
+    error_message: str | None
+
+
 class ExecutionStepOut(ResponseModel):
     """A step of an execution."""
 
@@ -54,6 +69,9 @@ class ExecutionStepOut(ResponseModel):
     output_tail: str | None
     exit_code: int | None
     attempts: int
+    """How many attempts count so far, one that runs among them."""
+    attempt_history: list[StepAttemptOut]
+    """The attempts that have ended, in order."""
     host: str | None
     processes_ended: int
     progress: StepProgress | None

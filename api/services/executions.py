@@ -16,7 +16,14 @@ from activities.support.snapshot import prepare_steps
 from api.context import Context
 from api.errors import Conflict, NotFound, ServiceUnavailable, ValidationFailed
 from api.models.base import Page
-from api.models.executions import ExecutionDetailOut, ExecutionOut, ExecutionStepOut, Progress, ProgressStep
+from api.models.executions import (
+    ExecutionDetailOut,
+    ExecutionOut,
+    ExecutionStepOut,
+    Progress,
+    ProgressStep,
+    StepAttemptOut,
+)
 from api.models.schedules import RunStarted
 from api.services.live import LiveStep, live_steps, why_queued
 from api.services.schedules import find_schedule
@@ -37,7 +44,15 @@ from catalogue.executions import (
     withdraw_execution,
 )
 from catalogue.schedules import get_schedule
-from contracts.execution import Carried, ExecutionRequest, ExecutionStatus, StepProgress, StepStatus, TriggerType
+from contracts.execution import (
+    Carried,
+    ExecutionRequest,
+    ExecutionStatus,
+    StepAttempt,
+    StepProgress,
+    StepStatus,
+    TriggerType,
+)
 from contracts.ids import SUMMARY_BYTES, manual_workflow_id, shortened
 from contracts.names import PAUSE, RESUME, SCHEDULE_EXECUTION
 from runtime.temporal import is_temporal_away
@@ -323,8 +338,9 @@ def _step(record: StepRecord, live: LiveStep | None, waiting: str | None) -> Exe
     status, started_at, progress = record.status, record.started_at, _stored_progress(record)
     attempts, host, message = record.attempts, record.host, record.error_message
     if live is not None and not status.is_terminal:
-        status, started_at, attempts = live.status, live.started_at, live.attempt
-        message = live.last_failure or (waiting if live.queued_since else None)
+        status, attempts = live.status, record.attempts + live.attempt
+        started_at = started_at or live.started_at
+        message = live.last_failure or (waiting if live.queued_since else None) or message
         if live.heartbeat is not None:
             host, progress = live.heartbeat.host, live.heartbeat.progress
     system, profile = record.resolved.get("system") or {}, record.resolved.get("profile") or {}
@@ -349,10 +365,35 @@ def _step(record: StepRecord, live: LiveStep | None, waiting: str | None) -> Exe
         output_tail=record.output_tail or None,
         exit_code=record.exit_code,
         attempts=attempts,
+        attempt_history=_attempt_history(record),
         host=host,
         processes_ended=record.processes_ended,
         progress=progress,
     )
+
+
+def _attempt_history(record: StepRecord) -> list[StepAttemptOut]:
+    """Returns the attempts that have ended; a record that has no list of them tells of the only one itself."""
+    if record.attempt_history is not None:
+        attempts = [StepAttempt.model_validate(attempt) for attempt in record.attempt_history]
+        return [
+            StepAttemptOut(error_message=attempt.message, **attempt.model_dump(exclude={"message"}))
+            for attempt in attempts
+        ]
+    if not record.attempts or not record.status.is_terminal:
+        return []
+    return [
+        StepAttemptOut(
+            number=record.attempts,
+            is_counted=True,
+            status=record.status,
+            started_at=record.started_at,
+            completed_at=record.completed_at,
+            host=record.host,
+            exit_code=record.exit_code,
+            error_message=record.error_message,
+        ),
+    ]
 
 
 def _stored_progress(record: StepRecord) -> StepProgress | None:

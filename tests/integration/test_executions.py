@@ -99,6 +99,12 @@ async def test_max_attempts_retries(rota: Rota, run_steps: Run) -> None:
     [step] = execution["steps"]
     assert step["status"] == "Completed"
     assert step["attempts"] == 2
+    first, second = step["attemptHistory"]
+    assert (first["number"], first["isCounted"], first["status"], first["exitCode"]) == (1, True, "Failed", 1)
+    assert "exited with code 1" in first["errorMessage"]
+    assert (second["number"], second["status"], second["errorMessage"]) == (2, "Completed", None)
+    assert step["startedAt"] == first["startedAt"] < first["completedAt"] < second["startedAt"]
+    assert step["errorMessage"] is None
     assert counter.read_text() == "x\nx\n"
 
 

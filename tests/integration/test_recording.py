@@ -22,12 +22,14 @@ from catalogue.executions import (
 )
 from catalogue.schedules import Schedule, ScheduleStep, get_schedule
 from contracts.execution import (
+    AttemptedStep,
     CloseRequest,
     ExecutionStatus,
     FinishedStep,
     OpenRequest,
     OverlapPolicy,
     ProgressRequest,
+    StepAttempt,
     StepOutcome,
     StepStatus,
     TriggerType,
@@ -163,6 +165,36 @@ async def test_one_write_records_what_ended_and_what_begins(catalogue: Catalogue
     assert execution.current_group == 1
     assert [step.status for step in steps] == [StepStatus.COMPLETED, StepStatus.PROCESSING, StepStatus.PROCESSING]
     assert (steps[0].exit_code, steps[0].output_tail, steps[0].attempts) == (0, "done\n", 2)
+
+
+async def test_attempts_are_recorded_one_by_one(catalogue: Catalogue) -> None:
+    recorder = Recorder(catalogue)
+    request = fire(await saved_schedule(catalogue))
+    [first, *_] = (await recorder.open(request)).plan
+    begun = datetime.now(UTC)
+    failed = StepAttempt(number=1, status=StepStatus.FAILED, message="broke", exit_code=3, host="h", started_at=begun)
+    attempted = AttemptedStep(step_id=first.step_id, attempts=1, history=[failed])
+    await recorder.record(ProgressRequest(execution_id=request.execution_id, started=[first.step_id], current_group=0))
+
+    for _ in range(2):
+        await recorder.record(ProgressRequest(execution_id=request.execution_id, attempted=[attempted]))
+    _, [between, *_] = await records_of(catalogue, request.execution_id)
+    done = StepAttempt(number=2, status=StepStatus.COMPLETED, exit_code=0, host="h")
+    outcome = StepOutcome(status=StepStatus.COMPLETED, exit_code=0, attempts=2, host="h", history=[failed, done])
+    await recorder.record(
+        ProgressRequest(
+            execution_id=request.execution_id, finished=[FinishedStep(step_id=first.step_id, outcome=outcome)]
+        ),
+    )
+    # A repetition that comes late changes nothing.
+    await recorder.record(ProgressRequest(execution_id=request.execution_id, attempted=[attempted]))
+    _, [after, *_] = await records_of(catalogue, request.execution_id)
+
+    assert (between.status, between.attempts, between.error_message) == (StepStatus.QUEUED, 1, "broke")
+    assert between.started_at == begun
+    assert [StepAttempt.model_validate(attempt) for attempt in between.attempt_history or []] == [failed]
+    assert (after.status, after.attempts, after.error_message) == (StepStatus.COMPLETED, 2, None)
+    assert [StepAttempt.model_validate(attempt) for attempt in after.attempt_history or []] == [failed, done]
 
 
 async def test_closing_cancels_what_was_not_reached_and_happens_once(catalogue: Catalogue) -> None:

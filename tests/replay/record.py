@@ -23,6 +23,7 @@ from contracts.names import KEEP_EXECUTIONS, KEEP_TRIGGERS, PAUSE, PROCEED, RESU
 from contracts.upkeep import ExecutionsKept, TriggersKept
 from runtime.embedded import find_temporal
 from runtime.temporal import data_converter, register_search_attributes
+from tests.waiting import eventually
 from tests.workflow.doubles import Record, Steps, plan, started, step
 from worker import workflow_runner
 from workflows.schedule_execution import ScheduleExecution
@@ -47,6 +48,11 @@ async def _wait(_: Handle, __: Record, ___: Steps) -> None:
 
 async def _cancel(handle: Handle, _: Record, steps: Steps) -> None:
     await steps.hanging.wait()
+    await handle.cancel()
+
+
+async def _cancel_between_attempts(handle: Handle, record: Record, _: Steps) -> None:
+    await eventually(lambda: asyncio.sleep(0, record.attempts))
     await handle.cancel()
 
 
@@ -112,6 +118,15 @@ SCENARIOS: Final[dict[str, Run]] = {
         lambda: Record(plan(step("bad", 0, does="fail", continue_on_failure=True), step("next", 1))),
     ),
     "retried": _execution(lambda: Record(plan(step("flaky", 0, does="flaky", max_attempts=3)))),
+    "attempts-one-by-one": _execution(lambda: Record(plan(step("flaky", 0, does="flaky", max_attempts=3)))),
+    "cancelled-between-attempts": _execution(
+        lambda: Record(plan(step("bad", 0, does="fail", max_attempts=3), step("never", 1))),
+        _cancel_between_attempts,
+    ),
+    "restarted-after-a-stop": _execution(lambda: Record(plan(step("several", 0, does="stopped", max_attempts=2)))),
+    "resumed-after-a-stop": _execution(
+        lambda: Record(plan(step("external", 0, config={"does": "stopped", "resumable": True}))),
+    ),
     "cancelled": _execution(
         lambda: Record(plan(step("a", 0), step("hanging", 1, does="hang"), step("never", 2))),
         _cancel,

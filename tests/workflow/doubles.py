@@ -25,13 +25,14 @@ from contracts.execution import (
     OpenRequest,
     PlanSlice,
     ProgressRequest,
+    StepAttempt,
     StepInput,
     StepOutcome,
     StepSpec,
     StepStatus,
     TriggerType,
 )
-from contracts.names import CLOSE_EXECUTION, OPEN_EXECUTION, RECORD_PROGRESS, STEP_FAILED
+from contracts.names import CLOSE_EXECUTION, OPEN_EXECUTION, RECORD_PROGRESS, STEP_FAILED, STEP_INTERRUPTED
 from worker import workflow_runner
 from workflows.schedule_execution import ScheduleExecution
 
@@ -48,6 +49,8 @@ class Record:
     status: ExecutionStatus | None = None
     message: str | None = None
     outcomes: dict[uuid.UUID, StepOutcome] = field(default_factory=dict)
+    attempts: dict[uuid.UUID, list[StepAttempt]] = field(default_factory=dict)
+    """What is known of the attempts of a step between two of them."""
     started: list[uuid.UUID] = field(default_factory=list)
     writes: int = 0
     holds: int = 0
@@ -72,6 +75,7 @@ class Record:
     async def record(self, request: ProgressRequest) -> PlanSlice:
         self.writes += 1
         self.outcomes |= {step.step_id: step.outcome for step in request.finished}
+        self.attempts |= {step.step_id: step.history for step in request.attempted}
         self.started += request.started
         if request.paused:
             self.holds += 1
@@ -87,6 +91,10 @@ class Record:
         self.closed += 1
         return Closed(waiting_workflow_id=self.waiting_workflow_id)
 
+    def outcome_of(self, name: str) -> StepOutcome:
+        [step] = [step for step in self.plan if step.name == name]
+        return self.outcomes[step.step_id]
+
     def status_of(self, name: str) -> StepStatus | None:
         [step] = [step for step in self.plan if step.name == name]
         outcome = self.outcomes.get(step.step_id)
@@ -98,6 +106,7 @@ class Steps:
 
     def __init__(self) -> None:
         self.begun: list[str] = []
+        self.inputs: list[StepInput] = []
         self.overlaps: dict[str, set[str]] = defaultdict(set)
         self.attempts: dict[str, int] = defaultdict(int)
         self.active: set[str] = set()
@@ -106,6 +115,7 @@ class Steps:
     @activity.defn(name="Work")
     async def work(self, step: StepInput) -> StepOutcome:
         self.begun.append(step.name)
+        self.inputs.append(step)
         self.attempts[step.name] += 1
         for other in self.active:
             self.overlaps[other].add(step.name)
@@ -118,6 +128,14 @@ class Steps:
                     raise ApplicationError("it broke", outcome, type=STEP_FAILED)
                 case "flaky" if self.attempts[step.name] < 3:
                     raise ApplicationError("not yet", type=STEP_FAILED)
+                case "stopped" if self.attempts[step.name] < 3:
+                    outcome = StepOutcome(
+                        status=StepStatus.FAILED,
+                        message="The worker 1@h was stopped.",
+                        memo={"run": self.attempts[step.name]},
+                        resumable=step.config.get("resumable", False),
+                    )
+                    raise ApplicationError("stopped", outcome, type=STEP_INTERRUPTED)
                 case "hang":
                     self.hanging.set()
                     while True:

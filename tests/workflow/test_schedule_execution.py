@@ -1,5 +1,6 @@
 """The workflow on the time-skipping server: steps and record replaced by name, everything else real."""
 
+import asyncio
 from typing import Any
 
 import pytest
@@ -10,6 +11,7 @@ from temporalio.testing import WorkflowEnvironment
 
 from contracts.execution import Carried, ExecutionResult, ExecutionStatus, StepStatus
 from contracts.names import PAUSE, PROCEED, RESUME
+from tests.waiting import eventually
 from tests.workflow.doubles import Record, Steps, plan, run, started, step
 from workflows.schedule_execution import ScheduleExecution
 
@@ -99,6 +101,90 @@ async def test_max_attempts_retries_and_one_attempt_is_the_default(
     assert record.outcomes[record.plan[0].step_id].attempts == 3
     assert steps.attempts == {"flaky": 3, "once": 1}
     assert record.status_of("once") == StepStatus.FAILED
+
+
+async def test_every_attempt_is_in_the_history_of_its_step(time_skipping: WorkflowEnvironment, task_queue: str) -> None:
+    steps = Steps()
+    record = Record(plan(step("flaky", 0, does="flaky", max_attempts=3), step("once", 1)))
+
+    await run(time_skipping.client, task_queue, record, steps)
+
+    flaky = record.outcome_of("flaky")
+    assert [attempt.number for attempt in flaky.history] == [1, 2, 3]
+    assert [attempt.message for attempt in flaky.history] == ["not yet", "not yet", None]
+    assert flaky.history[-1].status == StepStatus.COMPLETED
+    assert flaky.started_at == flaky.history[0].started_at
+    assert [len(known) for known in record.attempts.values()] == [2]
+    assert [told.is_last for told in steps.inputs] == [False, False, True, True]
+    assert record.outcome_of("once").history == []
+
+
+async def test_a_planned_stop_of_the_worker_costs_no_attempt_where_there_may_be_several(
+    time_skipping: WorkflowEnvironment, task_queue: str
+) -> None:
+    steps = Steps()
+    record = Record(plan(step("several", 0, does="stopped", max_attempts=2)))
+
+    result = await run(time_skipping.client, task_queue, record, steps)
+
+    assert result.outcome == ExecutionStatus.COMPLETE
+    several = record.outcome_of("several")
+    assert several.attempts == 1
+    assert [attempt.is_counted for attempt in several.history] == [False, False, True]
+    assert several.history[0].message == "The worker 1@h was stopped."
+    assert [told.attempt for told in steps.inputs] == [1, 2, 3]
+    assert [told.resumed_from for told in steps.inputs] == [None] * 3
+
+
+async def test_a_planned_stop_of_the_worker_fails_a_step_that_may_run_once(
+    time_skipping: WorkflowEnvironment, task_queue: str
+) -> None:
+    steps = Steps()
+    record = Record(plan(step("once", 0, does="stopped")))
+
+    with pytest.raises(WorkflowFailureError):
+        await run(time_skipping.client, task_queue, record, steps)
+
+    assert steps.begun == ["once"]
+    assert record.outcome_of("once").message == "The worker 1@h was stopped."
+    assert record.outcome_of("once").attempts == 1
+
+
+async def test_a_step_that_can_be_resumed_is_taken_up_where_it_stood(
+    time_skipping: WorkflowEnvironment, task_queue: str
+) -> None:
+    steps = Steps()
+    record = Record(plan(step("external", 0, config={"does": "stopped", "resumable": True})))
+
+    result = await run(time_skipping.client, task_queue, record, steps)
+
+    assert result.outcome == ExecutionStatus.COMPLETE
+    assert record.outcome_of("external").attempts == 1
+    assert [told.memo for told in steps.inputs] == [{}, {"run": 1}, {"run": 2}]
+    first, second, third = (told.resumed_from for told in steps.inputs)
+    assert first is None
+    assert second is not None
+    assert second == third
+
+
+async def test_a_step_cancelled_between_two_attempts_says_how_often_it_was_tried(
+    client: Client, task_queue: str
+) -> None:
+    steps = Steps()
+    record = Record(plan(step("bad", 0, does="fail", max_attempts=10)))
+
+    async with started(client, task_queue, record, steps) as handle:
+        # The second pause is two seconds long.
+        await eventually(lambda: asyncio.sleep(0, len(next(iter(record.attempts.values()), [])) == 2))
+        await handle.cancel()
+        with pytest.raises(WorkflowFailureError):
+            await handle.result()
+
+    outcome = record.outcome_of("bad")
+    assert outcome.status == StepStatus.CANCELLED
+    assert outcome.attempts == 2
+    assert outcome.message == "Cancelled before attempt 3. Attempt 2: it broke"
+    assert [attempt.exit_code for attempt in outcome.history] == [3, 3]
 
 
 async def test_cancel_ends_running_steps_and_closes_the_record(

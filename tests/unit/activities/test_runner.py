@@ -1,13 +1,13 @@
 """The run of an attempt: whatever a step type does, the outcome is told, and no secret with it."""
 
 import asyncio
-import dataclasses
 import uuid
+from datetime import UTC, datetime, timedelta
 from typing import Annotated, Any
 
 import pytest
 from pydantic import Field, field_validator
-from temporalio.common import RetryPolicy
+from temporalio.activity import ActivityCancellationDetails
 from temporalio.exceptions import ApplicationError
 from temporalio.testing import ActivityEnvironment
 
@@ -15,7 +15,7 @@ from activities.support.runner import step_activity
 from activities.support.step_type import StepConfig, StepFailure, StepRun, StepType
 from activities.support.worker_context import WorkerContext
 from contracts.execution import StepHeartbeat, StepInput, StepOutcome, StepStatus
-from contracts.names import STEP_FAILED, STEP_TIMED_OUT
+from contracts.names import STEP_CANCELLED, STEP_FAILED, STEP_INTERRUPTED, STEP_TIMED_OUT
 from runtime.secrets import Sealed, SecretBox
 
 BOX = SecretBox("the key of these tests")
@@ -61,29 +61,19 @@ async def attempt(
     config: dict[str, Any],
     *,
     environment: ActivityEnvironment | None = None,
-    timeout_seconds: int | None = None,
+    **fields: Any,
 ) -> StepOutcome:
     step = StepInput(
         execution_id=uuid.uuid4(),
         schedule_name="s",
         step_id=uuid.uuid4(),
         name="probe",
-        timeout_seconds=timeout_seconds,
         config=config,
+        **fields,
     )
     activity = step_activity(Probe(), WorkerContext(), BOX)
     outcome: StepOutcome = await (environment or ActivityEnvironment()).run(activity, step)
     return outcome
-
-
-def on_attempt(number: int, of: int) -> ActivityEnvironment:
-    environment = ActivityEnvironment()
-    environment.info = dataclasses.replace(
-        environment.info,
-        attempt=number,
-        retry_policy=RetryPolicy(maximum_attempts=of),
-    )
-    return environment
 
 
 def outcome_of(error: ApplicationError) -> StepOutcome:
@@ -148,13 +138,58 @@ async def test_a_failure_says_whether_another_attempt_can_help(does: str, *, fin
 
 async def test_only_the_last_attempt_carries_the_output_in_its_failure() -> None:
     with pytest.raises(ApplicationError) as first:
-        await attempt({"does": "fail"}, environment=on_attempt(1, of=2))
+        await attempt({"does": "fail"}, is_last=False)
     with pytest.raises(ApplicationError) as last:
-        await attempt({"does": "fail"}, environment=on_attempt(2, of=2))
+        await attempt({"does": "fail"}, attempt=2)
 
     assert outcome_of(first.value).output_tail == ""
     assert outcome_of(last.value).output_tail == "some output\n"
-    assert outcome_of(last.value).attempts == 2
+
+
+@pytest.mark.parametrize("may_restart", [False, True])
+async def test_a_stop_of_the_worker_says_so_and_carries_the_output_where_nothing_follows(*, may_restart: bool) -> None:
+    environment = ActivityEnvironment()
+    running = asyncio.create_task(attempt({"does": "hang"}, environment=environment, may_restart=may_restart))
+    # Its first heartbeat says that it runs.
+    heard = asyncio.Event()
+    environment.on_heartbeat = lambda *_: heard.set()
+    await heard.wait()
+    environment.worker_shutdown()
+    environment.cancel(ActivityCancellationDetails(worker_shutdown=True))
+
+    with pytest.raises(ApplicationError, match="was stopped before the step had ended") as stopped:
+        await running
+
+    assert stopped.value.type == STEP_INTERRUPTED
+    assert bool(outcome_of(stopped.value).output_tail) is not may_restart
+
+
+async def test_a_cancel_during_a_stop_of_the_worker_is_a_cancel() -> None:
+    environment = ActivityEnvironment()
+    running = asyncio.create_task(attempt({"does": "hang"}, environment=environment))
+    heard = asyncio.Event()
+    environment.on_heartbeat = lambda *_: heard.set()
+    await heard.wait()
+    environment.cancel(ActivityCancellationDetails(cancel_requested=True, worker_shutdown=True))
+
+    with pytest.raises(ApplicationError) as cancelled:
+        await running
+
+    assert cancelled.value.type == STEP_CANCELLED
+    assert cancelled.value.non_retryable
+
+
+async def test_an_attempt_that_takes_up_another_has_what_is_left_of_its_time() -> None:
+    with pytest.raises(ApplicationError, match="Timed out after 3600 s") as failed:
+        await attempt(
+            {"does": "hang"},
+            timeout_seconds=3600,
+            resumed_from=datetime.now(UTC) - timedelta(hours=2),
+            memo={"run": "r1"},
+        )
+
+    assert outcome_of(failed.value).resumable
+    assert outcome_of(failed.value).memo == {"run": "r1"}
 
 
 async def test_what_a_step_remembers_is_in_its_heartbeats() -> None:
