@@ -52,7 +52,7 @@ PRINTS: dict[str, list[list[str]]] = {
             r"no-such-program\.sh",
             r"exit code 1\n\Z",
         ],
-        [r"HR +Completed.*\n.*Reused from execution|Reused from execution", r"Evening export: Complete in \d"],
+        [r"Reused from execution", r"Evening export: Complete in \d"],
         [r"schedules/evening-export\.yaml\n", r"0 created, 0 changed, 3 unchanged, 0 failed\n\Z"],
         [r"Slow import +(Queued|InProgress)", r"Slow import: Cancelled", r"Output of import\.sh:"],
         [r"rota_ak_[0-9a-f]{64}\n", r"dashboard\W+Reader", r"Revoked: dashboard"],

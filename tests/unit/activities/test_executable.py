@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from activities.executable import Executable, ExecutableConfig
+from activities.support.marker import MARKER
 from activities.support.step_type import StepFailure, StepRun
 from tests.unit.activities.step_runs import step_run, until, write_program
 
@@ -34,7 +35,10 @@ async def test_it_runs_where_its_root_is_with_the_step_environment(tmp_path: Pat
         tmp_path, "bin/show", arguments="""--mode "full sync" '' $HOME""", worker={"step_environment": environment}
     )
     await Executable().run(step)
-    assert json.loads(step.output.text()) == [["--mode", "full sync", "", "$HOME"], str(tmp_path), environment]
+    words, folder, seen = json.loads(step.output.text())
+    assert (words, folder) == (["--mode", "full sync", "", "$HOME"], str(tmp_path))
+    assert seen.pop(MARKER)
+    assert seen == environment
     assert (step.exit_code, step.processes_ended, step.warning) == (0, 0, None)
 
 

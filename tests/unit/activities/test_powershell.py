@@ -10,6 +10,7 @@ import psutil
 import pytest
 
 from activities.powershell import PowerShell, PowerShellConfig
+from activities.support.marker import MARKER
 from activities.support.powershell_errors import powershell_errors
 from activities.support.step_type import StepFailure, StepRun
 from tests.unit.activities.step_runs import step_run, until, write_program
@@ -115,6 +116,7 @@ async def test_the_environment_is_quiet_and_its_folders_are_removed(tmp_path: Pa
     assert is_removed(cache)
     environment.pop("PWD", None)  # the stand-in's shell adds its own
     environment.pop("LC_CTYPE", None)
+    assert environment.pop(MARKER)
     assert environment == {
         "PATH": os.defpath,
         "HOME": "/home/worker",
