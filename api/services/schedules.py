@@ -15,7 +15,7 @@ from sqlalchemy.exc import IntegrityError
 from sqlmodel.ext.asyncio.session import AsyncSession
 
 from api.context import Context
-from api.errors import Conflict, NotFound, ValidationFailed
+from api.errors import Conflict, NotFound, ValidationFailed, field_name
 from api.models.base import Page, is_blank
 from api.models.schedules import (
     NextRuns,
@@ -198,14 +198,14 @@ def _take_timetable(schedule: Schedule, body: TimetableChange) -> list[str]:
         ValidationFailed: The timetable is not complete, or cannot be.
     """
     sent_cron = body.cron_expression if "cron_expression" in body.model_fields_set else None
-    pattern_given = [name for name in _PATTERN_FIELDS[schedule.pattern_type] if getattr(body, name) is not None]
-    if (
-        sent_cron
-        and schedule.pattern_type is not PatternType.CUSTOM
-        and not pattern_given
-        and sent_cron != schedule.cron_expression
-    ):
-        schedule.pattern_type = PatternType.CUSTOM
+    required = _PATTERN_FIELDS[schedule.pattern_type]
+    absent = [name for name in required if is_blank(getattr(body, name))]
+    if absent and not is_blank(sent_cron):
+        if len(absent) < len(required):
+            if schedule.trigger_type is TriggerType.CRON:
+                raise _incomplete_pattern(schedule.pattern_type, absent)
+        elif sent_cron != schedule.cron_expression:
+            schedule.pattern_type = PatternType.CUSTOM
     if schedule.pattern_type is PatternType.CUSTOM and "cron_expression" in body.model_fields_set:
         schedule.cron_expression = sent_cron
     try:
@@ -223,6 +223,12 @@ def _take_timetable(schedule: Schedule, body: TimetableChange) -> list[str]:
     for name in ("cron_expression", "days_of_week", "run_times", "interval_window_start", "interval_window_end"):
         setattr(schedule, name, getattr(timetable.normalised, name))
     return list(timetable.warnings)
+
+
+def _incomplete_pattern(pattern: PatternType, absent: Sequence[str]) -> ValidationFailed:
+    """Returns what is said of a cron expression that comes with a part of a pattern: which of both is meant?"""
+    message = f"Required for the pattern {pattern}: give it with the others, or send cronExpression without any of them"
+    return ValidationFailed.of_fields({field_name([name]): [message] for name in absent})
 
 
 async def _check_owners(session: AsyncSession, schedule_id: UUID, steps: Sequence[ScheduleStep]) -> None:
