@@ -95,6 +95,12 @@ class Conflict(ApiError):
     status, code = 409, "CONFLICT"
 
 
+class PreconditionFailed(ApiError):
+    """The request is meant for another version of what there is."""
+
+    status, code = 412, "PRECONDITION_FAILED"
+
+
 class PayloadTooLarge(ApiError):
     """The body is larger than any request needs."""
 

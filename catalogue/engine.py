@@ -7,7 +7,7 @@ from typing import Any, Final, TypeVar
 
 from sqlalchemy import Connection, create_engine, event, make_url, text
 from sqlalchemy.engine import URL
-from sqlalchemy.engine.interfaces import DBAPIConnection
+from sqlalchemy.engine.interfaces import DBAPIConnection, IsolationLevel
 from sqlalchemy.exc import ArgumentError
 from sqlalchemy.exc import TimeoutError as SQLAlchemyTimeoutError
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
@@ -93,22 +93,25 @@ class Catalogue:
         """
         parsed = _driver_url(url, _ASYNC_DRIVERS)
         self.is_sqlite = parsed.get_backend_name() == "sqlite"
-        # Writers have connections of their own: readers do not wait behind those that wait for each other.
-        self._readers = self._connections(parsed, "BEGIN")
+        # Writers have connections of their own: readers do not wait behind those that wait for each other. What a reader
+        # reads is of one moment, however many statements it takes; WAL mode sees to that for SQLite.
+        self._readers = self._connections(parsed, begin="BEGIN", isolation_level="REPEATABLE READ")
         # A transaction that reads first and writes later cannot wait for another writer in WAL mode, it fails at once:
-        # one that will write says so at its start.
-        self._writers = self._connections(parsed, "BEGIN IMMEDIATE")
+        # one that will write says so at its start. In PostgreSQL it waits at a row, and reads on from what it then finds.
+        self._writers = self._connections(parsed, begin="BEGIN IMMEDIATE", isolation_level="READ COMMITTED")
         self._short_writers = create_engine(sync_url(url), pool_pre_ping=not self.is_sqlite, pool_size=_WRITERS)
         if self.is_sqlite:
             event.listen(self._short_writers, "connect", _use_explicit_transactions)
             event.listen(self._short_writers, "begin", _begin_immediate)
         self._write_turns = asyncio.Semaphore(1 if self.is_sqlite else _WRITERS)
 
-    def _connections(self, url: URL, begin: str) -> AsyncEngine:
-        engine = create_async_engine(url, pool_pre_ping=not self.is_sqlite, pool_size=_WRITERS)
-        if self.is_sqlite:
-            event.listen(engine.sync_engine, "connect", _use_explicit_transactions)
-            event.listen(engine.sync_engine, "begin", lambda connection: connection.exec_driver_sql(begin))
+    def _connections(self, url: URL, *, begin: str, isolation_level: IsolationLevel) -> AsyncEngine:
+        """Returns connections whose transactions begin so on SQLite, and have this level on PostgreSQL."""
+        if not self.is_sqlite:
+            return create_async_engine(url, pool_size=_WRITERS, pool_pre_ping=True, isolation_level=isolation_level)
+        engine = create_async_engine(url, pool_size=_WRITERS)
+        event.listen(engine.sync_engine, "connect", _use_explicit_transactions)
+        event.listen(engine.sync_engine, "begin", lambda connection: connection.exec_driver_sql(begin))
         return engine
 
     @asynccontextmanager

@@ -3,7 +3,7 @@
 from typing import Annotated
 from uuid import UUID
 
-from fastapi import APIRouter, Depends, Query, Response, status
+from fastapi import APIRouter, Depends, Header, Query, Response, status
 from pydantic import AwareDatetime
 
 from api.auth import CallerDep, authenticate
@@ -31,6 +31,13 @@ router = APIRouter(
     dependencies=[Depends(authenticate)],
 )
 
+
+IfMatch = Annotated[
+    str | None,
+    Header(
+        description="ETag of the schedule that the change is meant for, as read before; another version there is a 412.",
+    ),
+]
 
 DryRun = Annotated[
     bool,
@@ -86,11 +93,12 @@ async def create_schedule(
     dry_run: DryRun = False,  # noqa: FBT002 - a query parameter
 ) -> ScheduleDetailOut:
     """Creates a schedule. A dry run answers 200, with an id that means nothing."""
-    created = await schedules.create_schedule(context, body, caller, dry_run=dry_run)
+    created, etag = await schedules.create_schedule(context, body, caller, dry_run=dry_run)
     if dry_run:
         response.status_code = status.HTTP_200_OK
     else:
         response.headers["Location"] = f"{router.prefix}/{created.id}"
+        response.headers["ETag"] = etag
     return created
 
 
@@ -115,9 +123,10 @@ async def list_next_runs(
 
 
 @router.get("/{schedule_id:uuid}")
-async def get_schedule(context: ContextDep, schedule_id: UUID) -> ScheduleDetailOut:
-    """Returns a schedule with its steps."""
-    return await schedules.show_schedule(context, schedule_id)
+async def get_schedule(context: ContextDep, schedule_id: UUID, response: Response) -> ScheduleDetailOut:
+    """Returns a schedule with its steps. Its `ETag` changes with what clients write, not with runs."""
+    shown, response.headers["ETag"] = await schedules.show_schedule(context, schedule_id)
+    return shown
 
 
 @router.put("/{schedule_id:uuid}")
@@ -126,28 +135,58 @@ async def update_schedule(
     schedule_id: UUID,
     body: ScheduleChange,
     caller: CallerDep,
+    response: Response,
+    if_match: IfMatch = None,
     dry_run: DryRun = False,  # noqa: FBT002 - a query parameter
 ) -> ScheduleDetailOut:
     """Changes a schedule. What is left out keeps its value; `steps`, when present, is the complete new list."""
-    return await schedules.update_schedule(context, schedule_id, body, caller, dry_run=dry_run)
+    changed, etag = await schedules.update_schedule(
+        context, schedule_id, body, caller, if_match=if_match, dry_run=dry_run
+    )
+    if not dry_run:
+        response.headers["ETag"] = etag
+    return changed
 
 
 @router.delete("/{schedule_id:uuid}", status_code=status.HTTP_204_NO_CONTENT)
-async def delete_schedule(context: ContextDep, schedule_id: UUID, author: AuthorDep) -> None:
+async def delete_schedule(
+    context: ContextDep,
+    schedule_id: UUID,
+    author: AuthorDep,
+    if_match: IfMatch = None,
+) -> None:
     """Deletes a schedule. A running execution runs on; history stays."""
-    await schedules.delete_schedule(context, schedule_id, author)
+    await schedules.delete_schedule(context, schedule_id, author, if_match=if_match)
 
 
 @router.post("/{schedule_id:uuid}/enable")
-async def enable_schedule(context: ContextDep, schedule_id: UUID, author: AuthorDep) -> ScheduleOut:
+async def enable_schedule(
+    context: ContextDep,
+    schedule_id: UUID,
+    author: AuthorDep,
+    response: Response,
+    if_match: IfMatch = None,
+) -> ScheduleOut:
     """Lets the trigger fire."""
-    return await schedules.set_enabled(context, schedule_id, author, enabled=True)
+    enabled, response.headers["ETag"] = await schedules.set_enabled(
+        context, schedule_id, author, enabled=True, if_match=if_match
+    )
+    return enabled
 
 
 @router.post("/{schedule_id:uuid}/disable")
-async def disable_schedule(context: ContextDep, schedule_id: UUID, author: AuthorDep) -> ScheduleOut:
+async def disable_schedule(
+    context: ContextDep,
+    schedule_id: UUID,
+    author: AuthorDep,
+    response: Response,
+    if_match: IfMatch = None,
+) -> ScheduleOut:
     """Keeps the trigger from firing. A running execution runs on."""
-    return await schedules.set_enabled(context, schedule_id, author, enabled=False)
+    disabled, response.headers["ETag"] = await schedules.set_enabled(
+        context, schedule_id, author, enabled=False, if_match=if_match
+    )
+    return disabled
 
 
 @router.post("/{schedule_id:uuid}/run", status_code=status.HTTP_202_ACCEPTED)

@@ -30,6 +30,7 @@ from api.models.schedules import (
 )
 from api.services.change_history import Author, record_change, state_of
 from api.services.steps import read_steps, show_step
+from api.services.versions import check_version, etag_of
 from catalogue.api_keys import ApiKey
 from catalogue.change_history import ChangeOperation
 from catalogue.columns import utc_now
@@ -103,14 +104,35 @@ async def find_schedule(session: AsyncSession, schedule_id: UUID, *, lock: bool 
     return schedule
 
 
+async def _find_version(
+    session: AsyncSession,
+    schedule_id: UUID,
+    if_match: str | None,
+) -> tuple[Schedule, Sequence[ScheduleStep]]:
+    """Returns a schedule that is to be changed, and its steps; nobody else can change it now.
+
+    Raises:
+        NotFound: There is none.
+        PreconditionFailed: `if_match` names another version.
+    """
+    schedule = await find_schedule(session, schedule_id, lock=True)
+    steps = await get_steps(session, schedule_id)
+    check_version(if_match, etag_of(schedule, steps))
+    return schedule, steps
+
+
 async def create_schedule(
     context: Context,
     body: ScheduleCreate,
     caller: ApiKey,
     *,
     dry_run: bool = False,
-) -> ScheduleDetailOut:
-    """Creates a schedule with its steps, and its Temporal Schedule; a dry run answers the same and changes nothing."""
+) -> tuple[ScheduleDetailOut, str]:
+    """Creates a schedule with its steps, and its Temporal Schedule; a dry run answers the same and changes nothing.
+
+    Returns:
+        The schedule and its ETag.
+    """
     async with context.catalogue.write() as session:
         schedule = Schedule(name=body.name)
         return await _save(context, session, schedule, body, [], caller, dry_run=dry_run)
@@ -122,16 +144,22 @@ async def update_schedule(
     body: ScheduleChange,
     caller: ApiKey,
     *,
+    if_match: str | None = None,
     dry_run: bool = False,
-) -> ScheduleDetailOut:
+) -> tuple[ScheduleDetailOut, str]:
     """Changes a schedule: what the request leaves out keeps its value; steps, where sent, are the new list.
 
     A dry run answers the same and changes nothing.
+
+    Returns:
+        The schedule and its ETag.
+
+    Raises:
+        PreconditionFailed: `if_match` names another version.
     """
     async with context.catalogue.write() as session:
-        schedule = await find_schedule(session, schedule_id, lock=True)
+        schedule, stored = await _find_version(session, schedule_id, if_match)
         schedule.last_updated = utc_now()
-        stored = await get_steps(session, schedule_id)
         return await _save(context, session, schedule, body, stored, caller, dry_run=dry_run)
 
 
@@ -144,7 +172,7 @@ async def _save(
     caller: ApiKey,
     *,
     dry_run: bool,
-) -> ScheduleDetailOut:
+) -> tuple[ScheduleDetailOut, str]:
     now = utc_now()
     is_new = not stored and schedule.last_updated is None
     before = None if is_new else desired_trigger(schedule, now)
@@ -168,6 +196,7 @@ async def _save(
         **_fields(schedule, len(steps), warnings=warnings).model_dump(),
         steps=[show_step(step, context.box) for step in ordered],
     )
+    etag = etag_of(schedule, steps)
     if dry_run:
         await session.rollback()
     else:
@@ -176,7 +205,7 @@ async def _save(
         state = state_of(schedule, steps, context.box)
         await record_change(session, schedule, operation, author, state_before, state)
         await _apply(context, schedule.id, before, desired_trigger(schedule, now))
-    return answer
+    return answer, etag
 
 
 def _take_fields(schedule: Schedule, body: ScheduleChange) -> None:
@@ -276,11 +305,24 @@ async def _apply(context: Context, schedule_id: UUID, before: Trigger | None, af
         await apply_trigger(context.temporal, after, context.task_queue)
 
 
-async def set_enabled(context: Context, schedule_id: UUID, author: Author, *, enabled: bool) -> ScheduleOut:
-    """Enables or disables a schedule."""
+async def set_enabled(
+    context: Context,
+    schedule_id: UUID,
+    author: Author,
+    *,
+    enabled: bool,
+    if_match: str | None = None,
+) -> tuple[ScheduleOut, str]:
+    """Enables or disables a schedule.
+
+    Returns:
+        The schedule and its ETag.
+
+    Raises:
+        PreconditionFailed: `if_match` names another version.
+    """
     async with context.catalogue.write() as session:
-        schedule = await find_schedule(session, schedule_id, lock=True)
-        steps = await get_steps(session, schedule_id)
+        schedule, steps = await _find_version(session, schedule_id, if_match)
         state = state_of(schedule, steps, context.box)
         now = utc_now()
         before = desired_trigger(schedule, now)
@@ -292,14 +334,24 @@ async def set_enabled(context: Context, schedule_id: UUID, author: Author, *, en
         changed = replace(state, snapshot={**state.snapshot, "isEnabled": enabled})
         await record_change(session, schedule, operation, author, state, changed)
         await _apply(context, schedule_id, before, desired_trigger(schedule, now))
-        return _fields(schedule, len(steps))
+        return _fields(schedule, len(steps)), etag_of(schedule, steps)
 
 
-async def delete_schedule(context: Context, schedule_id: UUID, author: Author) -> None:
-    """Deletes a schedule and its trigger; its executions and its change history stay, and a running one runs on."""
+async def delete_schedule(
+    context: Context,
+    schedule_id: UUID,
+    author: Author,
+    *,
+    if_match: str | None = None,
+) -> None:
+    """Deletes a schedule and its trigger; its executions and its change history stay, and a running one runs on.
+
+    Raises:
+        PreconditionFailed: `if_match` names another version.
+    """
     async with context.catalogue.write() as session:
-        schedule = await find_schedule(session, schedule_id, lock=True)
-        state = state_of(schedule, await get_steps(session, schedule_id), context.box)
+        schedule, steps = await _find_version(session, schedule_id, if_match)
+        state = state_of(schedule, steps, context.box)
         await record_change(session, schedule, ChangeOperation.DELETE, author, state, None)
         await delete_steps(session, schedule_id)
         await session.delete(schedule)
@@ -307,18 +359,19 @@ async def delete_schedule(context: Context, schedule_id: UUID, author: Author) -
         await _apply(context, schedule_id, desired_trigger(schedule, utc_now()), None)
 
 
-async def show_schedule(context: Context, schedule_id: UUID) -> ScheduleDetailOut:
-    """Returns a schedule with its steps."""
+async def show_schedule(context: Context, schedule_id: UUID) -> tuple[ScheduleDetailOut, str]:
+    """Returns a schedule with its steps, and its ETag."""
     async with context.catalogue.read() as session:
         schedule = await find_schedule(session, schedule_id)
         steps = await get_steps(session, schedule_id)
         warnings = await _step_warnings(session, steps)
     if schedule.trigger_type is TriggerType.CRON:
         warnings = list(timetable_of(schedule).warnings) + warnings
-    return ScheduleDetailOut(
+    shown = ScheduleDetailOut(
         **_fields(schedule, len(steps), warnings=warnings).model_dump(),
         steps=[show_step(step, context.box) for step in steps],
     )
+    return shown, etag_of(schedule, steps)
 
 
 async def show_next_runs(context: Context, schedule_id: UUID, count: int, after: datetime | None) -> NextRuns:

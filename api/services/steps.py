@@ -124,7 +124,10 @@ def _config(
                 problems |= field_messages([item], place)
     if problems:
         raise ValidationFailed.of_fields(problems)
-    return seal_fields(model, config.model_dump(mode="json", exclude_none=True), box)
+    checked = config.model_dump(mode="json", exclude_none=True)
+    # A secret that has not changed stays as it is stored: sealed anew it would look like a change.
+    unchanged = {name for name in secret_fields(model) if name in kept and kept[name] == checked.get(name)}
+    return seal_fields(model, checked, box) | {name: stored.config[name] for name in unchanged if stored}
 
 
 def shown_fields(step: ScheduleStep, box: SecretBox) -> dict[str, Any]:
