@@ -43,13 +43,13 @@ async def create_connected_system(
     return created
 
 
-@router.get("/{system_id}")
+@router.get("/{system_id:int}")
 async def get_connected_system(context: ContextDep, system_id: int) -> ConnectedSystemOut:
     """Returns a connected system."""
     return await connected_systems.show_system(context, system_id)
 
 
-@router.put("/{system_id}")
+@router.put("/{system_id:int}")
 async def update_connected_system(
     context: ContextDep,
     system_id: int,
@@ -59,19 +59,19 @@ async def update_connected_system(
     return await connected_systems.update_system(context, system_id, body)
 
 
-@router.delete("/{system_id}", status_code=status.HTTP_204_NO_CONTENT)
+@router.delete("/{system_id:int}", status_code=status.HTTP_204_NO_CONTENT)
 async def delete_connected_system(context: ContextDep, system_id: int) -> None:
     """Deletes a connected system that no schedule uses, with its run profiles."""
     await connected_systems.delete_system(context, system_id)
 
 
-@router.get("/{system_id}/run-profiles")
+@router.get("/{system_id:int}/run-profiles")
 async def list_run_profiles(context: ContextDep, system_id: int) -> list[RunProfileOut]:
     """Lists the run profiles of a connected system by id."""
     return await connected_systems.show_profiles(context, system_id)
 
 
-@router.post("/{system_id}/run-profiles", status_code=status.HTTP_201_CREATED)
+@router.post("/{system_id:int}/run-profiles", status_code=status.HTTP_201_CREATED)
 async def create_run_profile(
     context: ContextDep,
     system_id: int,
@@ -84,13 +84,13 @@ async def create_run_profile(
     return created
 
 
-@router.get("/{system_id}/run-profiles/{profile_id}")
+@router.get("/{system_id:int}/run-profiles/{profile_id:int}")
 async def get_run_profile(context: ContextDep, system_id: int, profile_id: int) -> RunProfileOut:
     """Returns a run profile."""
     return await connected_systems.show_profile(context, system_id, profile_id)
 
 
-@router.put("/{system_id}/run-profiles/{profile_id}")
+@router.put("/{system_id:int}/run-profiles/{profile_id:int}")
 async def update_run_profile(
     context: ContextDep,
     system_id: int,
@@ -101,7 +101,7 @@ async def update_run_profile(
     return await connected_systems.update_profile(context, system_id, profile_id, body)
 
 
-@router.delete("/{system_id}/run-profiles/{profile_id}", status_code=status.HTTP_204_NO_CONTENT)
+@router.delete("/{system_id:int}/run-profiles/{profile_id:int}", status_code=status.HTTP_204_NO_CONTENT)
 async def delete_run_profile(context: ContextDep, system_id: int, profile_id: int) -> None:
     """Deletes a run profile that no schedule uses."""
     await connected_systems.delete_profile(context, system_id, profile_id)

@@ -77,7 +77,7 @@ async def cancel_execution(context: ContextDep, execution_id: UUID, response: Re
 
 
 @router.post(
-    "/{execution_id}/pause",
+    "/{execution_id:uuid}/pause",
     responses={
         status.HTTP_202_ACCEPTED: {
             "model": ExecutionOut,
@@ -94,7 +94,7 @@ async def pause_execution(context: ContextDep, execution_id: UUID, response: Res
 
 
 @router.post(
-    "/{execution_id}/resume",
+    "/{execution_id:uuid}/resume",
     responses={status.HTTP_202_ACCEPTED: {"model": ExecutionOut, "description": "It goes on when a worker is there."}},
 )
 async def resume_execution(context: ContextDep, execution_id: UUID, response: Response) -> ExecutionOut:
@@ -105,7 +105,7 @@ async def resume_execution(context: ContextDep, execution_id: UUID, response: Re
     return execution
 
 
-@router.post("/{execution_id}/retry", status_code=status.HTTP_202_ACCEPTED)
+@router.post("/{execution_id:uuid}/retry", status_code=status.HTTP_202_ACCEPTED)
 async def retry_execution(context: ContextDep, execution_id: UUID, caller: CallerDep) -> RunStarted:
     """Starts an execution that takes up a failed or cancelled one: step groups that had completed are reused."""
     return await executions.retry_execution(context, execution_id, caller)

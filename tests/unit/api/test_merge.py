@@ -4,7 +4,7 @@ import random
 from typing import Any
 from uuid import uuid4
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from api.models.schedules import ScheduleChange, StepIn
@@ -67,6 +67,7 @@ def shown(row: ScheduleStep) -> dict[str, Any]:
     return show_step(row, BOX).model_dump(mode="json", by_alias=True)
 
 
+@settings(max_examples=40, deadline=None)
 @given(a_step_and_its_change(), st.randoms(use_true_random=False))
 def test_a_step_keeps_what_is_left_out(step: tuple[dict[str, Any], dict[str, Any]], chance: random.Random) -> None:
     whole, change = step
@@ -82,6 +83,7 @@ def test_a_step_keeps_what_is_left_out(step: tuple[dict[str, Any], dict[str, Any
     assert echoed.model_dump() == changed.model_dump()
 
 
+@settings(max_examples=40, deadline=None)
 @given(st.fixed_dictionaries(SCHEDULE), st.fixed_dictionaries({}, optional=SCHEDULE), st.randoms(use_true_random=False))
 def test_a_schedule_keeps_what_is_left_out(
     whole: dict[str, Any], change: dict[str, Any], chance: random.Random
