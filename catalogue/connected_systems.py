@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any, Final
 
-from sqlalchemy import Column, ColumnElement, ForeignKey, Integer, String, Table, UniqueConstraint, cast, literal
+from sqlalchemy import Column, ColumnElement, ForeignKey, Integer, String, Table, UniqueConstraint, cast, literal, text
 from sqlmodel import Field, SQLModel, col, func, select
 from sqlmodel.ext.asyncio.session import AsyncSession
 
@@ -12,7 +12,7 @@ from catalogue.columns import UtcDateTime, json_column, utc_now
 from catalogue.filters import Columns, Order, conditions, ordering
 from catalogue.schedules import Schedule, ScheduleStep
 
-_MAX_ID: Final = 2**31 - 1
+MAX_ID: Final = 2**31 - 1
 """What a column of ids holds on PostgreSQL. A step may name a larger one: nothing has it."""
 
 
@@ -89,9 +89,38 @@ async def get_connected_system(
     lock: bool = False,
 ) -> ConnectedSystem | None:
     """Returns a connected system; `lock` keeps other writers waiting until the transaction ends."""
-    if system_id > _MAX_ID:
+    if system_id > MAX_ID:
         return None
     return await session.get(ConnectedSystem, system_id, with_for_update=lock or None)
+
+
+async def lock_all_ids(session: AsyncSession) -> None:
+    """Keeps others from adding connected systems and run profiles until the transaction ends."""
+    connection = await session.connection()
+    # A transaction that writes to SQLite has the database to itself.
+    if connection.dialect.name == "postgresql":
+        await connection.execute(text("LOCK TABLE connected_system, run_profile IN SHARE ROW EXCLUSIVE MODE"))
+
+
+async def count_on_from_highest_ids(session: AsyncSession) -> None:
+    """Lets the next ids follow the highest that are there, for rows that came with theirs; needs `lock_all_ids`.
+
+    A sequence of PostgreSQL knows only the ids that it gave itself. SQLite looks at those in the table, too.
+    """
+    if (await session.connection()).dialect.name != "postgresql":
+        return
+    for model in (ConnectedSystem, RunProfile):
+        highest = (await session.exec(select(func.max(model.id)))).one()
+        if highest is not None:
+            sequence = func.pg_get_serial_sequence(model.__tablename__, "id")
+            await session.exec(select(func.setval(sequence, func.greatest(func.nextval(sequence) - 1, highest))))
+
+
+async def list_all(session: AsyncSession) -> tuple[Sequence[ConnectedSystem], Sequence[RunProfile]]:
+    """Returns every connected system and every run profile, by id."""
+    systems = (await session.exec(select(ConnectedSystem).order_by(col(ConnectedSystem.id)))).all()
+    profiles = (await session.exec(select(RunProfile).order_by(col(RunProfile.id)))).all()
+    return systems, profiles
 
 
 async def list_run_profiles(session: AsyncSession, system_id: int) -> Sequence[RunProfile]:
@@ -102,7 +131,7 @@ async def list_run_profiles(session: AsyncSession, system_id: int) -> Sequence[R
 
 async def get_run_profile(session: AsyncSession, system_id: int, profile_id: int) -> RunProfile | None:
     """Returns a run profile, where it is one of that connected system."""
-    profile = await session.get(RunProfile, profile_id) if profile_id <= _MAX_ID else None
+    profile = await session.get(RunProfile, profile_id) if profile_id <= MAX_ID else None
     return profile if profile is not None and profile.connected_system_id == system_id else None
 
 

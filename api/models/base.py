@@ -7,6 +7,7 @@ from enum import StrEnum
 from typing import Annotated, Any, Final, Generic, Self, TypeVar
 from uuid import UUID
 
+from fastapi import Query
 from pydantic import BaseModel, BeforeValidator, ConfigDict, WithJsonSchema, model_validator
 from pydantic.alias_generators import to_camel
 from pydantic_core import PydanticCustomError
@@ -104,6 +105,13 @@ def _instant(value: Any) -> Any:
 
 Instant = Annotated[datetime, BeforeValidator(_instant)]
 """An instant: ISO 8601 with `Z` or an offset; kept in UTC."""
+
+
+DryRun = Annotated[
+    bool,
+    Query(alias="dryRun", description="Check the request and answer what would be stored; nothing is changed."),
+]
+"""Whether a request is to be tried only."""
 
 
 Item = TypeVar("Item")

@@ -2,12 +2,13 @@
 
 from datetime import datetime
 from enum import StrEnum
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 from pydantic import Field
 
-from api.models.base import RequestModel, ResponseModel, member
+from api.models.base import DIGITS, RequestModel, ResponseModel, member
 from api.models.schedules import Name
+from catalogue.connected_systems import MAX_ID
 
 
 class RunType(StrEnum):
@@ -25,6 +26,9 @@ if TYPE_CHECKING:
     RunTypeIn = RunType
 else:
     RunTypeIn = member(RunType)
+
+
+Id = Annotated[int, Field(ge=1, le=MAX_ID), DIGITS]
 
 
 class ConnectedSystemChange(RequestModel):
@@ -79,6 +83,12 @@ class RunProfileCreate(RunProfileChange):
     name: Name
 
 
+class RunProfileImport(RunProfileCreate):
+    """A run profile that keeps the id that it has elsewhere."""
+
+    id: Id
+
+
 class RunProfileOut(ResponseModel):
     """A run profile of a connected system."""
 
@@ -92,3 +102,50 @@ class RunProfileOut(ResponseModel):
     file_path: str | None = Field(description="As in JIM; null, as files are named in the connector's settings.")
     verify_import_content_hashes: bool = Field(description="As in JIM; false, as Rota compares no imports.")
     settings: dict[str, Any]
+
+
+class ConnectedSystemImport(ConnectedSystemCreate):
+    """A connected system that keeps the id that it has elsewhere, with its run profiles."""
+
+    id: Id
+    run_profiles: list[RunProfileImport] = Field(default_factory=list, max_length=10_000)
+
+
+class SystemsImport(RequestModel):
+    """Connected systems that come from elsewhere."""
+
+    connected_systems: list[ConnectedSystemImport] = Field(max_length=10_000)
+    update: bool = Field(default=False, description="Whether those that are there already are brought to what is sent.")
+
+
+class ImportResult(StrEnum):
+    """What became of something that came from elsewhere."""
+
+    CREATED = "Created"
+    UPDATED = "Updated"
+    UNCHANGED = "Unchanged"
+    KEPT = "Kept"
+    """It is there, differs from what was sent, and was left as it is."""
+
+
+class RunProfileImported(ResponseModel):
+    """What became of a run profile."""
+
+    id: int
+    name: str
+    result: ImportResult
+
+
+class ConnectedSystemImported(ResponseModel):
+    """What became of a connected system and the run profiles that came with it."""
+
+    id: int
+    name: str
+    result: ImportResult
+    run_profiles: list[RunProfileImported]
+
+
+class SystemsImported(ResponseModel):
+    """What became of each, in the order in which they were sent."""
+
+    connected_systems: list[ConnectedSystemImported]

@@ -5,7 +5,7 @@ from fastapi import APIRouter, Depends, Response, status
 from api.auth import authenticate
 from api.bodies import JsonRoute
 from api.context import ContextDep
-from api.models.base import Page
+from api.models.base import DryRun, Page
 from api.models.connected_systems import (
     ConnectedSystemChange,
     ConnectedSystemCreate,
@@ -13,9 +13,11 @@ from api.models.connected_systems import (
     RunProfileChange,
     RunProfileCreate,
     RunProfileOut,
+    SystemsImport,
+    SystemsImported,
 )
 from api.paging import ListingDep
-from api.services import connected_systems
+from api.services import connected_systems, system_import
 
 router = APIRouter(
     prefix="/api/v1/synchronisation/connected-systems",
@@ -41,6 +43,16 @@ async def create_connected_system(
     created = await connected_systems.create_system(context, body)
     response.headers["Location"] = f"{router.prefix}/{created.id}"
     return created
+
+
+@router.post("/import")
+async def import_connected_systems(
+    context: ContextDep,
+    body: SystemsImport,
+    dry_run: DryRun = False,  # noqa: FBT002 - a query parameter
+) -> SystemsImported:
+    """Takes connected systems and run profiles over under the ids that they have elsewhere: all, or none."""
+    return await system_import.import_systems(context, body, dry_run=dry_run)
 
 
 @router.get("/{system_id:int}")

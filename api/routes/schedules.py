@@ -9,7 +9,7 @@ from pydantic import AwareDatetime
 from api.auth import CallerDep, authenticate
 from api.bodies import JsonRoute
 from api.context import ContextDep
-from api.models.base import Page
+from api.models.base import DryRun, Page
 from api.models.schedules import (
     NextRuns,
     Preview,
@@ -37,11 +37,6 @@ IfMatch = Annotated[
     Header(
         description="ETag of the schedule that the change is meant for, as read before; another version there is a 412.",
     ),
-]
-
-DryRun = Annotated[
-    bool,
-    Query(alias="dryRun", description="Check the request and answer what would be stored; nothing is changed."),
 ]
 
 

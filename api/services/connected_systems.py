@@ -55,7 +55,12 @@ _PROFILE_CONSTANTS: Final[Mapping[str, Any]] = {
 _NAMED_AT_MOST: Final = 10
 
 
-def _connector(name: str) -> Connector[Any, Any]:
+def find_connector(name: str) -> Connector[Any, Any]:
+    """Returns the connector of this name, in any letter case.
+
+    Raises:
+        ValidationFailed: There is none.
+    """
     connector = next((c for known, c in all_connectors().items() if known.lower() == name.strip().lower()), None)
     if connector is None:
         message = f"Unknown connector: {name}. Known are {', '.join(all_connectors())}."
@@ -63,7 +68,7 @@ def _connector(name: str) -> Connector[Any, Any]:
     return connector
 
 
-def _settings(
+def read_settings(
     model: type[BaseModel],
     sent: Mapping[str, Any],
     stored: Mapping[str, Any],
@@ -73,6 +78,9 @@ def _settings(
 
     A masked secret keeps the stored one where all else is as it was: with another address beside it, a secret would go
     to whoever answers there.
+
+    Raises:
+        ValidationFailed: They are wrong, or hold a masked secret that stands for nothing stored.
     """
     names = {(field.alias or name).lower(): name for name, field in model.model_fields.items()}
     values = {names[key.lower()]: value for key, value in sent.items() if key.lower() in names and not is_blank(value)}
@@ -190,12 +198,12 @@ async def show_system(context: Context, system_id: int) -> ConnectedSystemOut:
 
 async def create_system(context: Context, body: ConnectedSystemCreate) -> ConnectedSystemOut:
     """Creates a connected system."""
-    connector = _connector(body.connector_name)
+    connector = find_connector(body.connector_name)
     system = ConnectedSystem(
         name=body.name,
         description=body.description,
         connector_name=connector.name,
-        settings=_settings(connector.settings_model, body.settings, {}, context.box),
+        settings=read_settings(connector.settings_model, body.settings, {}, context.box),
     )
     _take_name(system, body)
     async with context.catalogue.write() as session:
@@ -207,7 +215,10 @@ async def update_system(context: Context, system_id: int, body: ConnectedSystemC
     """Changes a connected system; `settings`, when sent, are complete."""
     async with context.catalogue.write() as session:
         system = await _find_system(session, system_id, lock=True)
-        if "connector_name" in body.model_fields_set and _connector(body.connector_name).name != system.connector_name:
+        if (
+            "connector_name" in body.model_fields_set
+            and find_connector(body.connector_name).name != system.connector_name
+        ):
             message = (
                 f"The connector is {system.connector_name} and cannot be changed: create another connected system."
             )
@@ -216,8 +227,8 @@ async def update_system(context: Context, system_id: int, body: ConnectedSystemC
         if "description" in body.model_fields_set:
             system.description = body.description
         if "settings" in body.model_fields_set:
-            model = _connector(system.connector_name).settings_model
-            system.settings = _settings(model, body.settings, system.settings, context.box)
+            model = find_connector(system.connector_name).settings_model
+            system.settings = read_settings(model, body.settings, system.settings, context.box)
         await _flush(session, system, "connected system")
     return _show_system(system, context.box)
 
@@ -264,12 +275,12 @@ async def show_profile(context: Context, system_id: int, profile_id: int) -> Run
 async def create_profile(context: Context, system_id: int, body: RunProfileCreate) -> RunProfileOut:
     """Creates a run profile of a connected system."""
     async with context.catalogue.write() as session:
-        connector = _connector((await _find_system(session, system_id, lock=True)).connector_name)
+        connector = find_connector((await _find_system(session, system_id, lock=True)).connector_name)
         profile = RunProfile(
             connected_system_id=system_id,
             name=body.name,
             run_type=str(body.run_type),
-            settings=_settings(connector.run_profile_model, body.settings, {}, context.box),
+            settings=read_settings(connector.run_profile_model, body.settings, {}, context.box),
         )
         _take_name(profile, body)
         await _flush(session, profile, "run profile of that system")
@@ -279,13 +290,13 @@ async def create_profile(context: Context, system_id: int, body: RunProfileCreat
 async def update_profile(context: Context, system_id: int, profile_id: int, body: RunProfileChange) -> RunProfileOut:
     """Changes a run profile; `settings`, when sent, are complete."""
     async with context.catalogue.write() as session:
-        connector = _connector((await _find_system(session, system_id, lock=True)).connector_name)
+        connector = find_connector((await _find_system(session, system_id, lock=True)).connector_name)
         profile = await _find_profile(session, system_id, profile_id)
         _take_name(profile, body)
         if "run_type" in body.model_fields_set:
             profile.run_type = str(body.run_type)
         if "settings" in body.model_fields_set:
-            profile.settings = _settings(connector.run_profile_model, body.settings, profile.settings, context.box)
+            profile.settings = read_settings(connector.run_profile_model, body.settings, profile.settings, context.box)
         await _flush(session, profile, "run profile of that system")
     return _show_profile(profile, connector, context.box)
 
