@@ -482,6 +482,8 @@ class ApiClient:
                 )
             case httpx.codes.FORBIDDEN:
                 message = f"{message.rstrip('.')} (API key from {self._key.source})."
+            case _ if body.get("details"):
+                message = f"{message} {body['details']}"
         return ApiFailure(message, status=response.status_code, fields=fields)
 
     def _not_rota(self, response: httpx.Response) -> ApiFailure:
