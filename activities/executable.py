@@ -15,6 +15,7 @@ class ExecutableConfig(StepConfig):
     executable_path: str = Field(
         max_length=500,
         title="Executable path",
+        examples=["bin/export-report"],
         description="Program to run, under the script roots of the worker (`ROTA_SCRIPT_ROOTS`). A relative path is "
         "looked for under each of them, a bare name also on the PATH of steps.",
     )
@@ -22,6 +23,7 @@ class ExecutableConfig(StepConfig):
         default=None,
         max_length=2000,
         title="Arguments",
+        examples=["--format csv"],
         description="Arguments, split by the rules of the worker's platform (on POSIX those of a shell: quotes group, "
         "a backslash escapes); nothing is expanded.",
     )

@@ -41,6 +41,7 @@ class PowerShellConfig(StepConfig):
     script_path: str = Field(
         max_length=500,
         title="Script path",
+        examples=["sync/after-import.ps1"],
         description="Script to run, under the script roots of the worker (`ROTA_SCRIPT_ROOTS`). A relative path is "
         "looked for under each of them.",
     )
@@ -48,6 +49,7 @@ class PowerShellConfig(StepConfig):
         default=None,
         max_length=2000,
         title="Arguments",
+        examples=["-Mode Full"],
         description="Arguments, split by PowerShell's quoting: either quote groups, doubled inside it stands for "
         "itself, a backslash is an ordinary character. They are data: nothing is expanded. A switch is `-Flag` or "
         "`-Flag:$false`; arrays cannot be passed.",

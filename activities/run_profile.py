@@ -20,9 +20,16 @@ class RunProfileConfig(StepConfig):
         ge=1,
         le=_MAX_ID,
         title="Connected System ID",
+        examples=[1],
         description="Connected system that the run works on.",
     )
-    run_profile_id: int = Field(ge=1, le=_MAX_ID, title="Run Profile ID", description="Run profile of that system.")
+    run_profile_id: int = Field(
+        ge=1,
+        le=_MAX_ID,
+        title="Run Profile ID",
+        examples=[1],
+        description="Run profile of that system.",
+    )
 
 
 class RunProfile(StepType[RunProfileConfig]):

@@ -25,6 +25,7 @@ class SqlScriptConfig(StepConfig):
     sql_connection_string: Annotated[str, Sealed(mask=mask_connection_string)] = Field(
         max_length=500,
         title="Connection string",
+        examples=["postgresql://rota@db.example.com:5432/hr"],
         description="The database. Either a SQLAlchemy URL (`postgresql://user:password@host:5432/db`, `mysql://...`, "
         "`mariadb://...`, `mssql://...`, `sqlite:///path`), or an ADO.NET string with `Host` (PostgreSQL) or `Server` "
         "(SQL Server). `${env:NAME}` stands for a variable of the worker that its `ROTA_STEP_ENV` lists. A file of "
@@ -33,6 +34,7 @@ class SqlScriptConfig(StepConfig):
     sql_script_path: str = Field(
         max_length=500,
         title="SQL script path",
+        examples=["sql/close-leavers.sql"],
         description="Script to run, in UTF-8, 16 MiB at most, under the script roots of the worker "
         "(`ROTA_SCRIPT_ROOTS`). A relative path is looked for under each of them.",
     )

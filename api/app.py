@@ -7,16 +7,13 @@ from importlib.metadata import version
 from typing import Any
 
 from fastapi import FastAPI
-from fastapi.routing import APIRoute
 from temporalio.client import Client
 
 from api.context import Context
 from api.errors import ErrorResponse, install_error_handlers
-from api.failed_keys import FailedKeys
-from api.request_ids import install_request_ids, mark_log_lines
+from api.openapi import DESCRIPTION, TAGS, DocumentedApi, operation_id
 from api.routes import change_history, connected_systems, executions, health, schedules
 from catalogue.engine import Catalogue
-from runtime.logs import configure_logging
 from runtime.settings import Settings, load_settings
 from runtime.temporal import connect, connect_when_up
 from runtime.zones import use_packaged_zones
@@ -41,10 +38,6 @@ class LenientAddresses:
         await self._app(scope, receive, send)
 
 
-def _operation_id(route: APIRoute) -> str:
-    return route.name
-
-
 def create_app(settings: Settings, *, temporal: Client | None = None) -> FastAPI:
     """Returns the API. It starts with catalogue and Temporal away: what needs one that is away answers 503.
 
@@ -61,7 +54,6 @@ def create_app(settings: Settings, *, temporal: Client | None = None) -> FastAPI
             temporal=temporal or await connect(lazy=True),
             task_queue=settings.task_queue,
             box=settings.secret_box,
-            failed_keys=FailedKeys(settings.failed_keys_per_minute),
         )
         # A run needs the search attributes, and no worker may have been there yet.
         registering = asyncio.create_task(connect_when_up()) if temporal is None else None
@@ -70,18 +62,20 @@ def create_app(settings: Settings, *, temporal: Client | None = None) -> FastAPI
             registering.cancel()
         await catalogue.close()
 
-    app = FastAPI(
+    app = DocumentedApi(
         title="Rota",
         version=version("rota"),
         summary="Schedules of identity run profiles, PowerShell scripts, executables and SQL scripts on Temporal.",
+        description=DESCRIPTION,
+        openapi_tags=[{"name": name, "description": text} for name, text in TAGS.items()],
         lifespan=lifespan,
-        generate_unique_id_function=_operation_id,
+        generate_unique_id_function=operation_id,
         redirect_slashes=False,
-        responses={"4XX": {"model": ErrorResponse}, "503": {"model": ErrorResponse}},
+        redoc_url=None,
+        responses={"4XX": {"model": ErrorResponse}},
     )
     app.add_middleware(LenientAddresses)
     install_error_handlers(app)
-    install_request_ids(app)
     for resource in (schedules, change_history, executions, connected_systems, health):
         app.include_router(resource.router)
     return app
@@ -89,7 +83,5 @@ def create_app(settings: Settings, *, temporal: Client | None = None) -> FastAPI
 
 def app_from_environment() -> FastAPI:
     """Returns the API with the settings of the environment: what each uvicorn worker process calls."""
-    configure_logging()
-    mark_log_lines()
     use_packaged_zones()
     return create_app(load_settings())

@@ -8,6 +8,7 @@ from typing import Any, Final
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
+from pydantic import Field
 from pydantic.alias_generators import to_camel
 from sqlalchemy.exc import DBAPIError, IntegrityError, InterfaceError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
@@ -17,7 +18,6 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from temporalio.service import RPCError
 
 from api.models.base import GUID_EXAMPLE, INSTANT_EXAMPLE, ResponseModel
-from api.request_ids import request_id
 from catalogue.columns import utc_now
 from runtime.secrets import SecretKeyError
 from runtime.temporal import is_temporal_away
@@ -34,10 +34,15 @@ class ErrorResponse(ResponseModel):
     """The body of every error."""
 
     code: str
+    """What went wrong, for programs."""
     message: str
+    """What went wrong, for people: one line."""
     details: str | None
+    """More about it; null where there is nothing to say."""
     validation_errors: dict[str, list[str]] | None
-    timestamp: datetime
+    """Messages by the JSON name of the field that each is about, such as `steps[2].timeoutSeconds`."""
+    timestamp: datetime = Field(examples=["2027-03-28T01:00:00Z"])
+    """When it was answered."""
 
 
 class ApiError(Exception):
@@ -114,12 +119,6 @@ class UnsupportedMediaType(ApiError):
     status, code = 415, "UNSUPPORTED_MEDIA_TYPE"
 
 
-class TooManyRequests(ApiError):
-    """The client has to wait."""
-
-    status, code = 429, "TOO_MANY_REQUESTS"
-
-
 class ServiceUnavailable(ApiError):
     """Temporal or the database cannot be reached."""
 
@@ -146,14 +145,13 @@ def _response(
     code: str,
     message: str,
     *,
-    details: str | None = None,
     fields: FieldErrors | None = None,
     headers: Mapping[str, str] | None = None,
 ) -> JSONResponse:
     body = ErrorResponse(
         code=code,
         message=message,
-        details=details,
+        details=None,
         validation_errors={name: list(messages) for name, messages in fields.items()} if fields else None,
         timestamp=utc_now(),
     )
@@ -291,9 +289,7 @@ async def _on_wrong_key(request: Request, error: Exception) -> JSONResponse:
 
 async def _on_defect(request: Request, error: Exception) -> JSONResponse:
     _logger.error("%s %s failed", request.method, request.url.path, exc_info=error)
-    shown = request_id()
-    details = f"The log of the API says more, under the request id {shown}." if shown else None
-    return _response(500, "INTERNAL_ERROR", "An unexpected error occurred.", details=details)
+    return _response(500, "INTERNAL_ERROR", "An unexpected error occurred.")
 
 
 class AnswerDefects:
@@ -326,7 +322,7 @@ class AnswerDefects:
 
 
 def install_error_handlers(app: FastAPI) -> None:
-    """Lets every error of the application answer in the one shape. Comes after every middleware that may fail."""
+    """Lets every error of the application answer in the one shape. Comes after every other middleware."""
     app.add_exception_handler(ApiError, _on_api_error)
     app.add_exception_handler(RequestValidationError, _on_invalid_request)
     app.add_exception_handler(HTTPException, _on_http_error)

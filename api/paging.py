@@ -18,8 +18,15 @@ _DEFAULT_LISTING_SIZE: Final = 25
 # What lies past the end is empty however far: the first row of a page must only be a number that databases take.
 _MAX_PAGE: Final = (2**63 - 1) // MAX_PAGE_SIZE
 
-_Page = Annotated[int, Query(description="From 1; less is 1.")]
-_PageSize = Annotated[int, Query(alias="pageSize", description="1-100; more is 100.")]
+_Page = Annotated[int, Query(description="From 1; less is 1.", json_schema_extra={"minimum": 1})]
+_PageSize = Annotated[
+    int,
+    Query(
+        alias="pageSize",
+        description=f"1-{MAX_PAGE_SIZE}; more is {MAX_PAGE_SIZE}.",
+        json_schema_extra={"minimum": 1, "maximum": MAX_PAGE_SIZE},
+    ),
+]
 
 
 @dataclass(frozen=True)
@@ -70,16 +77,23 @@ def _listing(direction: SortDirection) -> Callable[..., Listing]:
         page_size: _PageSize = _DEFAULT_LISTING_SIZE,
         sort_by: Annotated[
             str | None,
-            Query(alias="sortBy", description="A property of the items; one that they have not is ignored."),
+            Query(
+                alias="sortBy",
+                description="A property of the items; one that they have not is ignored.",
+                examples=["name"],
+            ),
         ] = None,
-        sort_direction: Annotated[SortDirectionIn, Query(alias="sortDirection")] = direction,
+        sort_direction: Annotated[
+            SortDirectionIn,
+            Query(alias="sortDirection", description="Smallest or largest first."),
+        ] = direction,
         filters: Annotated[
             list[str] | None,
             Query(
                 alias="filter",
                 description="`property:operator:value`; repeated, all must hold. Operators on text: eq, ne, contains, "
                 "startswith, endswith; on numbers: eq, ne, gt, gte, lt, lte. What is malformed is ignored.",
-                examples=["name:contains:HR"],
+                examples=[["name:contains:HR"]],
             ),
         ] = None,
     ) -> Listing:

@@ -5,7 +5,7 @@ from enum import StrEnum
 from typing import Any
 from uuid import UUID
 
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, ConfigDict, Field
 
 OUTPUT_TAIL_BYTES = 64 * 1024
 """How much of a step's output is kept with the step, in bytes of UTF-8."""
@@ -79,11 +79,13 @@ class OverlapPolicy(StrEnum):
 class StepProgress(BaseModel):
     """How far a running step has come, where its step type knows."""
 
-    done: int | None = None
+    model_config = ConfigDict(use_attribute_docstrings=True)
+
+    done: int | None = Field(default=None, examples=[4_200])
     """Objects processed so far."""
-    total: int | None = None
-    """Objects to process; None where unknown."""
-    message: str | None = None
+    total: int | None = Field(default=None, examples=[12_408])
+    """Objects to process; null where unknown."""
+    message: str | None = Field(default=None, examples=["Importing"])
     """One line for people: the phase, or the last line of output."""
 
 

@@ -15,12 +15,14 @@ class CommandSettings(ConnectorSettings):
     executable_path: str = Field(
         max_length=500,
         title="Executable path",
+        examples=["bin/hr-sync"],
         description="Program that runs the system's run profiles, named as in an Executable step.",
     )
     arguments: str | None = Field(
         default=None,
         max_length=2000,
         title="Arguments",
+        examples=["--batch"],
         description="Arguments of every run, split as in an Executable step.",
     )
     working_directory: str | None = Field(
@@ -39,6 +41,7 @@ class CommandRunProfile(ConnectorSettings):
         default=None,
         max_length=2000,
         title="Arguments",
+        examples=["--import full"],
         description="Arguments of this run profile, added after the system's.",
     )
     working_directory: str | None = Field(

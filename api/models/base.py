@@ -1,14 +1,14 @@
 """How requests are read and responses written."""
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from enum import StrEnum
-from typing import Annotated, Any, Final, Generic, Self, TypeVar
+from typing import Annotated, Any, ClassVar, Final, Generic, Self, TypeVar
 from uuid import UUID
 
 from fastapi import Query
-from pydantic import BaseModel, BeforeValidator, ConfigDict, WithJsonSchema, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 from pydantic.alias_generators import to_camel
 from pydantic_core import PydanticCustomError
 
@@ -19,20 +19,29 @@ _GUID_LENGTH = 36
 _WHOLE_NUMBER = re.compile(r"-?[0-9]{1,18}")
 
 
-class ResponseModel(BaseModel):
-    """Base of what the API answers: camelCase, nothing left out."""
-
-    model_config = ConfigDict(alias_generator=to_camel, populate_by_name=True, from_attributes=True)
+def _describe_request(schema: dict[str, Any], model: type["RequestModel"]) -> None:
+    if model.openapi_examples:
+        schema["examples"] = list(model.openapi_examples)
 
 
 class RequestModel(BaseModel):
     """Base of what the API is sent.
 
     Property names are matched in any letter case, unknown ones are ignored, and nothing is coerced but what the types
-    of this module say.
+    of this module say. A field's docstring is its description in OpenAPI.
     """
 
-    model_config = ConfigDict(alias_generator=to_camel, populate_by_name=True, strict=True, extra="ignore")
+    model_config = ConfigDict(
+        alias_generator=to_camel,
+        populate_by_name=True,
+        strict=True,
+        extra="ignore",
+        use_attribute_docstrings=True,
+        json_schema_extra=_describe_request,
+    )
+
+    openapi_examples: ClassVar[Sequence[Mapping[str, object]]] = ()
+    """Whole requests for OpenAPI: each is one that the API accepts."""
 
     @model_validator(mode="before")
     @classmethod
@@ -43,9 +52,50 @@ class RequestModel(BaseModel):
         return {names.get(key.lower(), key): value for key, value in data.items()}
 
 
+def _describe_response(schema: dict[str, Any], model: type["ResponseModel"]) -> None:
+    if model.written_as is None:
+        return
+    example = dict(model.written_as.openapi_examples[0])
+    for name, field in model.model_fields.items():
+        shown = schema["properties"][field.alias or name]
+        written = model.written_as.model_fields.get(name)
+        if field.examples:
+            example[field.alias or name] = field.examples[0]
+        if written is None:
+            shown["readOnly"] = True
+        else:
+            said = {"description": written.description, "examples": written.examples}
+            shown.update({key: value for key, value in said.items() if value and key not in shown})
+    schema["examples"] = [example]
+
+
+class ResponseModel(BaseModel):
+    """Base of what the API answers: camelCase, nothing left out. A field's docstring is its description in OpenAPI."""
+
+    model_config = ConfigDict(
+        alias_generator=to_camel,
+        populate_by_name=True,
+        from_attributes=True,
+        json_schema_serialization_defaults_required=True,
+        use_attribute_docstrings=True,
+        json_schema_extra=_describe_response,
+    )
+
+    written_as: ClassVar[type[RequestModel] | None] = None
+    """The request that sets it. A field that both have is described there; any other is read-only."""
+
+
 def is_blank(value: object) -> bool:
     """Whether a value says nothing: None, or text of white space only."""
     return value is None or (isinstance(value, str) and not value.strip())
+
+
+def example_of(model: type[BaseModel]) -> dict[str, Any] | None:
+    """Returns a settings model's example by JSON name, from those of its fields; None where a required one has none."""
+    fields = model.model_fields.items()
+    if any(field.is_required() and not field.examples for _, field in fields):
+        return None
+    return {field.alias or name: field.examples[0] for name, field in fields if field.examples}
 
 
 def _digits(value: Any) -> Any:
@@ -87,8 +137,7 @@ def _member_of(kind: type[StrEnum]) -> Callable[[Any], Any]:
 
 def member(kind: type[StrEnum]) -> Any:
     """Returns the type of a field that takes an enumeration's names, in any letter case."""
-    schema = {"type": "string", "enum": list(kind)}
-    return Annotated[kind, BeforeValidator(_member_of(kind), json_schema_input_type=str), WithJsonSchema(schema)]
+    return Annotated[kind, BeforeValidator(_member_of(kind))]
 
 
 def _instant(value: Any) -> Any:
@@ -121,12 +170,19 @@ class Page(ResponseModel, Generic[Item]):
     """One page of a list."""
 
     items: list[Item]
-    total_count: int
-    page: int
-    page_size: int
-    total_pages: int
+    """What is on the page."""
+    total_count: int = Field(examples=[1])
+    """How many there are on all pages."""
+    page: int = Field(examples=[1])
+    """Which page it is, from 1."""
+    page_size: int = Field(examples=[20])
+    """How many a page holds at most."""
+    total_pages: int = Field(examples=[1])
+    """How many pages there are; 0 where nothing is found."""
     has_next_page: bool
+    """Whether a page follows."""
     has_previous_page: bool
+    """Whether a page goes before."""
 
     @classmethod
     def of(cls, items: list[Item], total: int, page: int, page_size: int) -> Self:

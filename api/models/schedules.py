@@ -1,14 +1,15 @@
 """Schedules in requests and responses. The fields of steps follow from the registered step types."""
 
+from collections.abc import Mapping, Sequence
 from datetime import datetime
-from typing import TYPE_CHECKING, Annotated, Any, Union, get_args
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Union, get_args
 from uuid import UUID
 
 from pydantic import Field, create_model
 from pydantic.fields import FieldInfo
 
 from activities.support.registry import step_types
-from api.models.base import DIGITS, Guid, Instant, RequestModel, ResponseModel, member
+from api.models.base import DIGITS, Guid, Instant, RequestModel, ResponseModel, example_of, member
 from catalogue.schedules import ExecutionMode
 from contracts.execution import ExecutionStatus, OverlapPolicy, TriggerType
 from timetable import IntervalUnit, PatternType
@@ -29,23 +30,48 @@ else:
     ExecutionModeIn = member(ExecutionMode)
 
 
+def _example_steps() -> list[dict[str, Any]]:
+    """Returns a step of each type whose required fields have examples, one after the other."""
+    steps: list[dict[str, Any]] = []
+    for name, kind in step_types().items():
+        own = example_of(kind.config_model)
+        if own is not None:
+            steps.append({"stepIndex": len(steps), "stepType": name, **own})
+    return steps
+
+
 class StepFields(RequestModel):
     """The fields that a step of any type has."""
 
-    id: Guid | None = None
-    step_index: Annotated[int, Field(ge=0, le=1000), DIGITS] = 0
-    name: str | None = Field(default=None, max_length=200)
+    openapi_examples: ClassVar[Sequence[Mapping[str, object]]] = _example_steps()
+
+    id: Guid | None = Field(default=None, examples=["b2c3d4e5-f6a7-4901-bcde-f12345678901"])
+    """Id of the step. A step of the schedule that has it keeps what the request leaves out; any other is new."""
+    step_index: Annotated[int, Field(ge=0, le=1000, examples=[0]), DIGITS] = 0
+    """Place in the order, from 0, which is the default. The steps of one index form a group and run in parallel."""
+    name: str | None = Field(default=None, max_length=200, examples=["Full import of HR"])
+    """What executions call the step. Without it: the run profile's or the file's name."""
     execution_mode: ExecutionModeIn = ExecutionMode.SEQUENTIAL
+    """`Sequential` or `ParallelWithPrevious`. An index whose steps are all `ParallelWithPrevious` runs together with the
+    group before it. `Sequential` by default."""
     step_type: str = Field(default="RunProfile", max_length=100, json_schema_extra={"enum": list(step_types())})
+    """Name of the step type, `RunProfile` by default. Fields of other types are checked, then dropped."""
     continue_on_failure: bool = False
-    timeout_seconds: Annotated[int, Field(ge=1, le=86400), DIGITS] | None = None
-    max_attempts: Annotated[int, Field(ge=1, le=10), DIGITS] | None = None
+    """Whether the execution goes on if this step fails; it then ends `CompleteWithError`. False by default."""
+    timeout_seconds: Annotated[int, Field(ge=1, le=86400), DIGITS] | None = Field(default=None, examples=[3600])
+    """Limit of one attempt in seconds; then the step and every process that it started are ended. Null for none."""
+    max_attempts: Annotated[int, Field(ge=1, le=10), DIGITS] | None = Field(default=None, examples=[1])
+    """How often the step is tried; 1 by default."""
     worker_pool: Annotated[str, Field(max_length=100, pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")] | None = Field(
-        default=None, description="The pool whose workers alone may run the step: letters, digits, dots, dashes."
+        default=None,
+        examples=["branch-office"],
     )
+    """The pool whose workers alone may run the step (`rota worker --pool NAME`). Without it: any other worker."""
     schedule_to_start_seconds: Annotated[int, Field(ge=1, le=86400), DIGITS] | None = Field(
-        default=None, description="How long the step may wait for a worker before it fails; without end by default."
+        default=None,
+        examples=[600],
     )
+    """How long the step may wait for a worker before it fails, in seconds. Null for no limit."""
 
 
 def _type_fields() -> dict[str, FieldInfo]:
@@ -53,17 +79,23 @@ def _type_fields() -> dict[str, FieldInfo]:
     return {name: field for kind in step_types().values() for name, field in kind.config_model.model_fields.items()}
 
 
-def _request_field(field: FieldInfo) -> tuple[Any, Any]:
+def _description(name: str) -> str:
+    """Returns what each step type says of its field."""
+    declared = {kind.name: kind.config_model.model_fields.get(name) for kind in step_types().values()}
+    return " ".join(f"{kind}: {field.description}" for kind, field in declared.items() if field and field.description)
+
+
+def _request_field(name: str, field: FieldInfo) -> tuple[Any, Any]:
     rules = [*field.metadata, *([DIGITS] if _plain_type(field) is int else [])]
     annotation = Annotated[(field.annotation, *rules)] if rules else field.annotation
     return (
         Union[annotation, None],  # noqa: UP007 - built at run time
-        Field(default=None, title=field.title, description=field.description),
+        Field(default=None, title=field.title, description=_description(name), examples=field.examples),
     )
 
 
 def _response_field(field: FieldInfo) -> tuple[Any, Any]:
-    return Union[field.annotation, None], Field(title=field.title, description=field.description)  # noqa: UP007
+    return Union[field.annotation, None], Field()  # noqa: UP007 - built at run time
 
 
 def _plain_type(field: FieldInfo) -> object:
@@ -71,8 +103,21 @@ def _plain_type(field: FieldInfo) -> object:
     return parts[0]
 
 
+if TYPE_CHECKING:
+    StepIn = StepFields
+else:
+    StepIn = create_model(
+        "ScheduleStepRequest",
+        __base__=StepFields,
+        __doc__="A step of a schedule, as it is sent.",
+        **{name: _request_field(name, field) for name, field in _type_fields().items()},
+    )
+
+
 class StepFieldsOut(ResponseModel):
     """What every step shows."""
+
+    written_as = StepIn
 
     id: UUID
     step_index: int
@@ -87,15 +132,8 @@ class StepFieldsOut(ResponseModel):
 
 
 if TYPE_CHECKING:
-    StepIn = StepFields
     StepOut = StepFieldsOut
 else:
-    StepIn = create_model(
-        "ScheduleStepRequest",
-        __base__=StepFields,
-        __doc__="A step of a schedule, as it is sent.",
-        **{name: _request_field(field) for name, field in _type_fields().items()},
-    )
     StepOut = create_model(
         "ScheduleStep",
         __base__=StepFieldsOut,
@@ -107,47 +145,109 @@ else:
 class TimetableChange(RequestModel):
     """The fields that say when a schedule runs."""
 
-    cron_expression: str | None = Field(default=None, max_length=2000)
+    cron_expression: str | None = Field(default=None, max_length=2000, examples=["0 6 * * 1-5"])
+    """When it runs, as standard cron of five fields; several joined by ` | `. Taken from the client for `Custom`, and
+    where no field that the pattern requires is sent, which makes the schedule `Custom`; else generated."""
     pattern_type: PatternTypeIn = PatternType.SPECIFIC_TIMES
-    days_of_week: str | None = Field(default=None, max_length=50)
-    run_times: str | None = Field(default=None, max_length=200)
-    interval_value: Annotated[int, Field(ge=1, le=59), DIGITS] | None = None
-    interval_unit: IntervalUnitIn | None = None
-    interval_window_start: str | None = Field(default=None, max_length=10)
-    interval_window_end: str | None = Field(default=None, max_length=10)
-    time_zone: str | None = Field(default=None, max_length=64, description="IANA name; UTC by default.")
-    start_at: Instant | None = Field(default=None, description="Nothing fires before it.")
-    end_at: Instant | None = Field(default=None, description="Nothing fires after it.")
+    """Which fields say when it runs. `SpecificTimes`: `daysOfWeek` and `runTimes`. `Interval`: `daysOfWeek`,
+    `intervalValue`, `intervalUnit`, `intervalWindowStart` and `intervalWindowEnd`. `Custom`: `cronExpression`."""
+    days_of_week: str | None = Field(default=None, max_length=50, examples=["1,2,3,4,5"])
+    """Days by number, 0 (Sunday) to 6 (Saturday), with commas between them. A window past midnight belongs to the day
+    on which it opens."""
+    run_times: str | None = Field(default=None, max_length=200, examples=["06:00,12:00,18:00"])
+    """Times of `SpecificTimes`, `HH:mm` of 24 hours, with commas between them."""
+    interval_value: Annotated[int, Field(ge=1, le=59), DIGITS] | None = Field(default=None, examples=[30])
+    """How many minutes or hours lie between two runs of `Interval`."""
+    interval_unit: IntervalUnitIn | None = Field(default=None, examples=["Minutes"])
+    """What `intervalValue` counts."""
+    interval_window_start: str | None = Field(default=None, max_length=10, examples=["08:00"])
+    """First run of a day of `Interval`, `HH:mm`."""
+    interval_window_end: str | None = Field(default=None, max_length=10, examples=["18:00"])
+    """End of the window of `Interval`, `HH:mm`, itself included. Before the start: on the next day."""
+    time_zone: str | None = Field(default=None, max_length=64, examples=["Europe/London"])
+    """IANA name of the zone whose clocks the times are read on; UTC by default."""
+    start_at: Instant | None = Field(default=None, examples=["2027-01-01T00:00:00Z"])
+    """Nothing fires before it."""
+    end_at: Instant | None = Field(default=None, examples=["2028-01-01T00:00:00Z"])
+    """Nothing fires after it."""
 
 
 class ScheduleChange(TimetableChange):
     """The fields of a schedule that a client may set; what is left out of a PUT keeps its value."""
 
-    name: Name = ""
-    description: str | None = Field(default=None, max_length=1000)
+    openapi_examples: ClassVar[Sequence[Mapping[str, object]]] = (
+        {"runTimes": "06:00,18:30", "timeZone": "Europe/London"},
+        {"triggerType": "Manual", "description": None},
+    )
+
+    name: Name = Field(default="", examples=["Weekday synchronisation"])
+    """Name, which no other schedule has; letter case counts."""
+    description: str | None = Field(default=None, max_length=1000, examples=["Import, synchronise, export"])
+    """What it is for."""
     trigger_type: TriggerTypeIn = TriggerType.MANUAL
+    """`Cron`: it runs when its pattern says, and on demand. `Manual`: on demand only."""
     overlap_policy: OverlapPolicyIn | None = None
-    catch_up_window_seconds: Annotated[int, Field(ge=10, le=31_536_000), DIGITS] | None = None
-    jitter_seconds: Annotated[int, Field(ge=0, le=3600), DIGITS] | None = None
+    """What a cron fire does while another execution of the schedule is active: it is skipped and counted (`Skip`, the
+    default), one waits until none is active (`BufferOne`), or it runs beside the others (`AllowAll`)."""
+    catch_up_window_seconds: Annotated[int, Field(ge=10, le=31_536_000), DIGITS] | None = Field(
+        default=None,
+        examples=[3600],
+    )
+    """How far back the latest fire that was missed while the server was down is made up for; 3600 by default."""
+    jitter_seconds: Annotated[int, Field(ge=0, le=3600), DIGITS] | None = Field(default=None, examples=[0])
+    """By how much a fire may come later, at random; 0 by default."""
     is_enabled: bool = False
+    """Whether the trigger fires."""
     steps: list[StepIn] = Field(default_factory=list, max_length=10_000)
-    change_reason: str | None = Field(default=None, max_length=2000, description="Why; kept in the change history.")
+    """The steps. In a PUT the complete new list."""
+    change_reason: str | None = Field(default=None, max_length=2000, examples=["Approved in CHG-1042"])
+    """Why; kept in the change history."""
 
 
 class ScheduleCreate(ScheduleChange):
     """A new schedule."""
 
-    name: Name
+    openapi_examples: ClassVar[Sequence[Mapping[str, object]]] = (
+        {
+            "name": "Weekday synchronisation",
+            "description": "Import, synchronise, export",
+            "triggerType": "Cron",
+            "patternType": "SpecificTimes",
+            "daysOfWeek": "1,2,3,4,5",
+            "runTimes": "06:00,12:00,18:00",
+            "isEnabled": True,
+            "steps": StepIn.openapi_examples,
+        },
+        {
+            "name": "Delta imports by day",
+            "triggerType": "Cron",
+            "patternType": "Interval",
+            "daysOfWeek": "1,2,3,4,5",
+            "intervalValue": 30,
+            "intervalUnit": "Minutes",
+            "intervalWindowStart": "08:00",
+            "intervalWindowEnd": "18:00",
+            "timeZone": "Europe/London",
+            "overlapPolicy": "BufferOne",
+        },
+        {"name": "First Monday", "triggerType": "Cron", "patternType": "Custom", "cronExpression": "0 2 * * MON#1"},
+    )
+
+    name: Name = Field(examples=["Weekday synchronisation"])
+    """Name, which no other schedule has; letter case counts."""
 
 
 class ScheduleOut(ResponseModel):
     """A schedule, without its steps."""
 
-    id: UUID
+    written_as = ScheduleCreate
+
+    id: UUID = Field(examples=["a1b2c3d4-e5f6-4890-abcd-ef1234567890"])
+    """Id of the schedule."""
     name: str
     description: str | None
     trigger_type: TriggerType
-    cron_expression: str | None
+    cron_expression: str | None = Field(examples=["0 6,12,18 * * 1-5"])
     pattern_type: PatternType
     days_of_week: str | None
     run_times: str | None
@@ -162,20 +262,34 @@ class ScheduleOut(ResponseModel):
     catch_up_window_seconds: int
     jitter_seconds: int
     is_enabled: bool
-    last_run_time: datetime | None
-    next_run_time: datetime | None
-    step_count: int
-    created: datetime
+    last_run_time: datetime | None = Field(examples=["2027-03-26T18:00:00Z"])
+    """When it last started, however triggered."""
+    next_run_time: datetime | None = Field(examples=["2027-03-29T06:00:00Z"])
+    """When it will fire next; null while it is disabled or `Manual`."""
+    step_count: int = Field(examples=[4])
+    """How many steps it has."""
+    created: datetime = Field(examples=["2027-01-15T09:30:00Z"])
+    """When it was created."""
     last_updated: datetime | None
+    """When it was last changed, enabled or disabled; null until then."""
     last_execution_id: UUID | None
+    """Id of its latest execution. It and the five after it are filled by the list, and null elsewhere."""
     last_execution_status: ExecutionStatus | None
+    """Status of its latest execution."""
     last_execution_current_step_index: int | None
+    """Ordinal of the step group that its latest execution reached, from 0."""
     last_execution_total_steps: int | None
+    """How many step groups its latest execution has."""
     last_execution_completed_at: datetime | None
+    """When its latest execution ended."""
     last_execution_error_message: str | None
+    """Why its latest execution failed or was cancelled."""
     last_skipped_time: datetime | None
-    skipped_count: int
-    warnings: list[str]
+    """Latest fire that was skipped."""
+    skipped_count: int = Field(examples=[0])
+    """How many fires were skipped."""
+    warnings: list[str] = Field(examples=[[]])
+    """What may not be meant: cron text that other schedulers read otherwise, systems that do not exist yet."""
 
 
 class ScheduleDetailOut(ScheduleOut):
@@ -187,37 +301,52 @@ class ScheduleDetailOut(ScheduleOut):
 class RunStarted(ResponseModel):
     """The answer to a manual run."""
 
-    execution_id: UUID
-    message: str
+    execution_id: UUID = Field(examples=["c3d4e5f6-a7b8-4901-8def-123456789012"])
+    """Id of the execution."""
+    message: str = Field(examples=["Schedule 'Weekday synchronisation' started successfully"])
+    """What was done."""
 
 
 class PreviewRequest(TimetableChange):
     """A timetable to be looked at; nothing is stored."""
 
+    openapi_examples: ClassVar[Sequence[Mapping[str, object]]] = (
+        {"cronExpression": "30 1 * * *", "timeZone": "Europe/London", "count": 3, "from": "2027-03-27T00:00:00Z"},
+        {"patternType": "SpecificTimes", "daysOfWeek": "1,2,3,4,5", "runTimes": "06:00"},
+    )
+
     count: Annotated[int, Field(ge=1, le=1000), DIGITS] = 10
-    from_: Instant | None = Field(default=None, alias="from", description="Times after this one; now by default.")
+    """How many times are wanted."""
+    from_: Instant | None = Field(default=None, alias="from", examples=["2027-03-27T00:00:00Z"])
+    """Times after this one; now by default."""
 
 
 class PreviewTime(ResponseModel):
     """One time at which it would run."""
 
-    time: datetime
-    local_time: datetime
+    time: datetime = Field(examples=["2027-03-28T01:00:00Z"])
+    """When it runs, in UTC."""
+    local_time: datetime = Field(examples=["2027-03-28T02:00:00+01:00"])
     """The same instant in the timetable's zone, with its offset."""
-    clock_change: str | None
+    clock_change: str | None = Field(examples=["Clocks go forward 60 minutes at 01:00."])
     """What a change of the clocks does to this run; null on other days."""
 
 
 class Preview(ResponseModel):
     """What a timetable means."""
 
-    cron_expression: str
-    sentence: str
-    warnings: list[str]
+    cron_expression: str = Field(examples=["30 1 * * *"])
+    """The timetable as standard cron; several expressions are joined by ` | `."""
+    sentence: str = Field(examples=["At 01:30 (Europe/London)"])
+    """The timetable in words."""
+    warnings: list[str] = Field(examples=[[]])
+    """What may not be meant."""
     items: list[PreviewTime]
+    """The next times."""
 
 
 class NextRuns(ResponseModel):
     """The next times at which a schedule runs."""
 
-    items: list[datetime]
+    items: list[datetime] = Field(examples=[["2027-03-29T06:00:00Z", "2027-03-29T12:00:00Z"]])
+    """The times, in UTC; none for a schedule that is disabled or `Manual`."""

@@ -1,7 +1,6 @@
 """`/api/v1/schedules/{id}/change-history`."""
 
 from typing import Annotated, Final
-from uuid import UUID
 
 from fastapi import APIRouter, Depends, Path, Query
 
@@ -11,6 +10,7 @@ from api.context import ContextDep
 from api.models.base import Page
 from api.models.change_history import ConfigurationDiff, ScheduleVersionDetailOut, ScheduleVersionOut
 from api.paging import NewestFirstDep
+from api.routes.schedules import ScheduleId
 from api.services import change_history
 
 # The column holds no larger number.
@@ -27,7 +27,7 @@ router = APIRouter(
 @router.get("")
 async def list_schedule_versions(
     context: ContextDep,
-    schedule_id: UUID,
+    schedule_id: ScheduleId,
     listing: NewestFirstDep,
 ) -> Page[ScheduleVersionOut]:
     """Lists the changes of a schedule, deleted or not, the latest first unless asked otherwise."""
@@ -37,9 +37,9 @@ async def list_schedule_versions(
 @router.get("/compare")
 async def compare_schedule_versions(
     context: ContextDep,
-    schedule_id: UUID,
-    from_version: Annotated[int, Query(alias="fromVersion", ge=1, le=_MAX_VERSION)],
-    to_version: Annotated[int, Query(alias="toVersion", ge=1, le=_MAX_VERSION)],
+    schedule_id: ScheduleId,
+    from_version: Annotated[int, Query(alias="fromVersion", ge=1, le=_MAX_VERSION, description="The one before.")],
+    to_version: Annotated[int, Query(alias="toVersion", ge=1, le=_MAX_VERSION, description="The one after.")],
 ) -> ConfigurationDiff:
     """Compares two versions of a schedule. After a deletion there is nothing left to compare with."""
     return await change_history.compare_versions(context, schedule_id, from_version, to_version)
@@ -48,8 +48,8 @@ async def compare_schedule_versions(
 @router.get("/{version:int}")
 async def get_schedule_version(
     context: ContextDep,
-    schedule_id: UUID,
-    version: Annotated[int, Path(ge=1, le=_MAX_VERSION)],
+    schedule_id: ScheduleId,
+    version: Annotated[int, Path(ge=1, le=_MAX_VERSION, description="Number of the version, from 1.")],
 ) -> ScheduleVersionDetailOut:
     """Returns a change of a schedule: the schedule after it, and what it made different."""
     return await change_history.show_version(context, schedule_id, version)

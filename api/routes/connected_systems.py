@@ -1,6 +1,8 @@
 """`/api/v1/synchronisation/connected-systems` and their run profiles."""
 
-from fastapi import APIRouter, Depends, Response, status
+from typing import Annotated, Final
+
+from fastapi import APIRouter, Depends, Path, Response, status
 
 from api.auth import authenticate
 from api.bodies import JsonRoute
@@ -18,6 +20,11 @@ from api.models.connected_systems import (
 )
 from api.paging import ListingDep
 from api.services import connected_systems, system_import
+from catalogue.connected_systems import MAX_ID
+
+_IDS: Final = {"minimum": 1, "maximum": MAX_ID}
+SystemId = Annotated[int, Path(description="Id of the connected system.", json_schema_extra=_IDS)]
+ProfileId = Annotated[int, Path(description="Id of the run profile.", json_schema_extra=_IDS)]
 
 router = APIRouter(
     prefix="/api/v1/synchronisation/connected-systems",
@@ -56,7 +63,7 @@ async def import_connected_systems(
 
 
 @router.get("/{system_id:int}")
-async def get_connected_system(context: ContextDep, system_id: int) -> ConnectedSystemOut:
+async def get_connected_system(context: ContextDep, system_id: SystemId) -> ConnectedSystemOut:
     """Returns a connected system."""
     return await connected_systems.show_system(context, system_id)
 
@@ -64,22 +71,21 @@ async def get_connected_system(context: ContextDep, system_id: int) -> Connected
 @router.put("/{system_id:int}")
 async def update_connected_system(
     context: ContextDep,
-    system_id: int,
+    system_id: SystemId,
     body: ConnectedSystemChange,
-    dry_run: DryRun = False,  # noqa: FBT002 - a query parameter
 ) -> ConnectedSystemOut:
     """Changes a connected system. What is left out keeps its value."""
-    return await connected_systems.update_system(context, system_id, body, dry_run=dry_run)
+    return await connected_systems.update_system(context, system_id, body)
 
 
 @router.delete("/{system_id:int}", status_code=status.HTTP_204_NO_CONTENT)
-async def delete_connected_system(context: ContextDep, system_id: int) -> None:
+async def delete_connected_system(context: ContextDep, system_id: SystemId) -> None:
     """Deletes a connected system that no schedule uses, with its run profiles."""
     await connected_systems.delete_system(context, system_id)
 
 
 @router.get("/{system_id:int}/run-profiles")
-async def list_run_profiles(context: ContextDep, system_id: int) -> list[RunProfileOut]:
+async def list_run_profiles(context: ContextDep, system_id: SystemId) -> list[RunProfileOut]:
     """Lists the run profiles of a connected system by id."""
     return await connected_systems.show_profiles(context, system_id)
 
@@ -87,7 +93,7 @@ async def list_run_profiles(context: ContextDep, system_id: int) -> list[RunProf
 @router.post("/{system_id:int}/run-profiles", status_code=status.HTTP_201_CREATED)
 async def create_run_profile(
     context: ContextDep,
-    system_id: int,
+    system_id: SystemId,
     body: RunProfileCreate,
     response: Response,
 ) -> RunProfileOut:
@@ -98,7 +104,7 @@ async def create_run_profile(
 
 
 @router.get("/{system_id:int}/run-profiles/{profile_id:int}")
-async def get_run_profile(context: ContextDep, system_id: int, profile_id: int) -> RunProfileOut:
+async def get_run_profile(context: ContextDep, system_id: SystemId, profile_id: ProfileId) -> RunProfileOut:
     """Returns a run profile."""
     return await connected_systems.show_profile(context, system_id, profile_id)
 
@@ -106,16 +112,15 @@ async def get_run_profile(context: ContextDep, system_id: int, profile_id: int) 
 @router.put("/{system_id:int}/run-profiles/{profile_id:int}")
 async def update_run_profile(
     context: ContextDep,
-    system_id: int,
-    profile_id: int,
+    system_id: SystemId,
+    profile_id: ProfileId,
     body: RunProfileChange,
-    dry_run: DryRun = False,  # noqa: FBT002 - a query parameter
 ) -> RunProfileOut:
     """Changes a run profile. What is left out keeps its value."""
-    return await connected_systems.update_profile(context, system_id, profile_id, body, dry_run=dry_run)
+    return await connected_systems.update_profile(context, system_id, profile_id, body)
 
 
 @router.delete("/{system_id:int}/run-profiles/{profile_id:int}", status_code=status.HTTP_204_NO_CONTENT)
-async def delete_run_profile(context: ContextDep, system_id: int, profile_id: int) -> None:
+async def delete_run_profile(context: ContextDep, system_id: SystemId, profile_id: ProfileId) -> None:
     """Deletes a run profile that no schedule uses."""
     await connected_systems.delete_profile(context, system_id, profile_id)

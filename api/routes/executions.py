@@ -3,7 +3,7 @@
 from typing import TYPE_CHECKING, Annotated
 from uuid import UUID
 
-from fastapi import APIRouter, Depends, Query, Response, status
+from fastapi import APIRouter, Depends, Path, Query, Response, status
 
 from api.auth import CallerDep, authenticate
 from api.bodies import JsonRoute
@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 else:
     StatusIn = member(ExecutionStatus)
 
+ExecutionId = Annotated[UUID, Path(description="Id of the execution.")]
+
 router = APIRouter(
     prefix="/api/v1/schedule-executions",
     tags=["Schedule executions"],
@@ -32,13 +34,22 @@ router = APIRouter(
 async def list_executions(
     context: ContextDep,
     paging: PagingDep,
-    schedule_id: Annotated[UUID | None, Query(alias="scheduleId")] = None,
-    status: Annotated[list[StatusIn] | None, Query(description="Repeat it for several.")] = None,
+    schedule_id: Annotated[UUID | None, Query(alias="scheduleId", description="Only those of this schedule.")] = None,
+    status: Annotated[
+        list[StatusIn] | None, Query(description="Only those with this status; repeat it for several.")
+    ] = None,
     sort_by: Annotated[
         str | None,
-        Query(alias="sortBy", description="queuedAt, startedAt, completedAt or status."),
+        Query(
+            alias="sortBy",
+            description="What to sort by; `queuedAt` where it is none of these.",
+            json_schema_extra={"enum": ["queuedAt", "startedAt", "completedAt", "status"]},
+        ),
     ] = None,
-    sort_descending: Annotated[bool, Query(alias="sortDescending")] = True,  # noqa: FBT002 - a query parameter
+    sort_descending: Annotated[  # noqa: FBT002 - a query parameter
+        bool,
+        Query(alias="sortDescending", description="The largest first."),
+    ] = True,
 ) -> Page[ExecutionOut]:
     """Lists executions, the latest first unless sorted otherwise."""
     return await executions.show_executions(
@@ -59,7 +70,7 @@ async def list_active_executions(context: ContextDep) -> list[ExecutionOut]:
 
 
 @router.get("/{execution_id:uuid}")
-async def get_execution(context: ContextDep, execution_id: UUID) -> ExecutionDetailOut:
+async def get_execution(context: ContextDep, execution_id: ExecutionId) -> ExecutionDetailOut:
     """Returns an execution with its steps and progress."""
     return await executions.show_execution(context, execution_id)
 
@@ -68,7 +79,7 @@ async def get_execution(context: ContextDep, execution_id: UUID) -> ExecutionDet
     "/{execution_id:uuid}/cancel",
     responses={status.HTTP_202_ACCEPTED: {"model": ExecutionOut, "description": "The worker needs longer to end it."}},
 )
-async def cancel_execution(context: ContextDep, execution_id: UUID, response: Response) -> ExecutionOut:
+async def cancel_execution(context: ContextDep, execution_id: ExecutionId, response: Response) -> ExecutionOut:
     """Cancels an execution and everything that it started."""
     execution, ended = await executions.cancel_execution(context, execution_id)
     if not ended:
@@ -85,7 +96,7 @@ async def cancel_execution(context: ContextDep, execution_id: UUID, response: Re
         },
     },
 )
-async def pause_execution(context: ContextDep, execution_id: UUID, response: Response) -> ExecutionOut:
+async def pause_execution(context: ContextDep, execution_id: ExecutionId, response: Response) -> ExecutionOut:
     """Holds an execution before its next step group; steps that run are left to end."""
     execution, held = await executions.pause_execution(context, execution_id)
     if not held:
@@ -97,7 +108,7 @@ async def pause_execution(context: ContextDep, execution_id: UUID, response: Res
     "/{execution_id:uuid}/resume",
     responses={status.HTTP_202_ACCEPTED: {"model": ExecutionOut, "description": "It goes on when a worker is there."}},
 )
-async def resume_execution(context: ContextDep, execution_id: UUID, response: Response) -> ExecutionOut:
+async def resume_execution(context: ContextDep, execution_id: ExecutionId, response: Response) -> ExecutionOut:
     """Lets a paused execution go on."""
     execution, goes_on = await executions.resume_execution(context, execution_id)
     if not goes_on:
@@ -106,6 +117,6 @@ async def resume_execution(context: ContextDep, execution_id: UUID, response: Re
 
 
 @router.post("/{execution_id:uuid}/retry", status_code=status.HTTP_202_ACCEPTED)
-async def retry_execution(context: ContextDep, execution_id: UUID, caller: CallerDep) -> RunStarted:
+async def retry_execution(context: ContextDep, execution_id: ExecutionId, caller: CallerDep) -> RunStarted:
     """Starts an execution that takes up a failed or cancelled one: step groups that had completed are reused."""
     return await executions.retry_execution(context, execution_id, caller)

@@ -5,6 +5,7 @@ from importlib.metadata import version
 from typing import Final
 
 from fastapi import APIRouter, Response, status
+from pydantic import Field
 from sqlalchemy.exc import SQLAlchemyError
 from temporalio.api.enums.v1 import TaskQueueType
 from temporalio.service import RPCError
@@ -24,49 +25,61 @@ router = APIRouter(prefix="/api/v1", tags=["Health"])
 class Health(ResponseModel):
     """How the API stands."""
 
-    status: str
-    timestamp: datetime
+    status: str = Field(examples=["healthy"])
+    """One word: `healthy`, `alive`, `ready` or `not_ready`."""
+    timestamp: datetime = Field(examples=["2027-03-28T01:00:00Z"])
+    """When it was answered."""
 
 
 class Ready(Health):
     """Whether requests can be served in full."""
 
+    status: str = Field(examples=["ready"])
+    """`ready` or `not_ready`."""
     reason: str | None
-    workers: int | None
-    """Workers that ask for work; None where Temporal cannot say."""
+    """What cannot be reached; null where everything can."""
+    workers: int | None = Field(examples=[2])
+    """Workers that ask for work; null where Temporal cannot say."""
 
 
 class Version(ResponseModel):
     """What runs here."""
 
-    product: str
-    version: str
+    product: str = Field(examples=[PRODUCT])
+    """Name of the product."""
+    version: str = Field(examples=[version("rota")])
+    """Its version."""
 
 
 class UserInfo(ResponseModel):
     """Whose key this is."""
 
-    authorised: bool
-    is_administrator: bool
-    name: str
-    auth_method: str
-    roles: list[str]
+    authorised: bool = Field(examples=[True])
+    """Whether the key is valid: true in every answer."""
+    is_administrator: bool = Field(examples=[True])
+    """Whether it may change things."""
+    name: str = Field(examples=["operations"])
+    """Name of the key."""
+    auth_method: str = Field(examples=["ApiKey"])
+    """How the request was authenticated."""
+    roles: list[str] = Field(examples=[["Administrator"]])
+    """Roles of the key."""
 
 
 @router.get("/health")
-async def health() -> Health:
-    """Says that the API answers."""
+async def get_health() -> Health:
+    """Says that the API answers. It asks neither the catalogue nor Temporal."""
     return Health(status="healthy", timestamp=utc_now())
 
 
 @router.get("/health/live")
-async def live() -> Health:
+async def get_liveness() -> Health:
     """Says that the process runs."""
     return Health(status="alive", timestamp=utc_now())
 
 
 @router.get("/health/ready", responses={status.HTTP_503_SERVICE_UNAVAILABLE: {"model": Ready}})
-async def ready(context: ContextDep, response: Response) -> Ready:
+async def get_readiness(context: ContextDep, response: Response) -> Ready:
     """Asks the catalogue and Temporal. That no worker polls is said, and is no failure of the API."""
     reason, workers = None, None
     try:
@@ -83,13 +96,13 @@ async def ready(context: ContextDep, response: Response) -> Ready:
 
 
 @router.get("/health/version")
-async def show_version() -> Version:
+async def get_version() -> Version:
     """Names product and version."""
     return Version(product=PRODUCT, version=version("rota"))
 
 
 @router.get("/userinfo")
-async def userinfo(caller: CallerDep) -> UserInfo:
+async def get_user_info(caller: CallerDep) -> UserInfo:
     """Says whose key came with the request, and what it may do."""
     return UserInfo(
         authorised=True,

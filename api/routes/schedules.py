@@ -3,7 +3,7 @@
 from typing import Annotated
 from uuid import UUID
 
-from fastapi import APIRouter, Depends, Header, Query, Response, status
+from fastapi import APIRouter, Depends, Header, Path, Query, Response, status
 from pydantic import AwareDatetime
 
 from api.auth import CallerDep, authenticate
@@ -24,6 +24,8 @@ from api.paging import PagingDep
 from api.services import executions, schedules
 from api.services.change_history import Author
 
+ScheduleId = Annotated[UUID, Path(description="Id of the schedule.")]
+
 router = APIRouter(
     prefix="/api/v1/schedules",
     tags=["Schedules"],
@@ -35,6 +37,7 @@ router = APIRouter(
 IfMatch = Annotated[
     str | None,
     Header(
+        alias="If-Match",
         description="ETag of the schedule that the change is meant for, as read before; another version there is a 412.",
     ),
 ]
@@ -44,7 +47,12 @@ def _author(
     caller: CallerDep,
     change_reason: Annotated[
         str | None,
-        Query(alias="changeReason", max_length=2000, description="Why; kept in the change history."),
+        Query(
+            alias="changeReason",
+            max_length=2000,
+            description="Why; kept in the change history.",
+            examples=["Approved in CHG-1042"],
+        ),
     ] = None,
 ) -> Author:
     return Author(caller, change_reason)
@@ -57,12 +65,19 @@ AuthorDep = Annotated[Author, Depends(_author)]
 async def list_schedules(
     context: ContextDep,
     paging: PagingDep,
-    search: Annotated[str | None, Query(description="Text in the name or the description.")] = None,
+    search: Annotated[str | None, Query(description="Text in the name or the description, in any letter case.")] = None,
     sort_by: Annotated[
         str | None,
-        Query(alias="sortBy", description="name, isEnabled, lastRunTime, nextRunTime or created."),
+        Query(
+            alias="sortBy",
+            description="What to sort by; `created` where it is none of these.",
+            json_schema_extra={"enum": ["name", "isEnabled", "lastRunTime", "nextRunTime", "created"]},
+        ),
     ] = None,
-    sort_descending: Annotated[bool, Query(alias="sortDescending")] = False,  # noqa: FBT002 - a query parameter
+    sort_descending: Annotated[  # noqa: FBT002 - a query parameter
+        bool,
+        Query(alias="sortDescending", description="The largest first."),
+    ] = False,
 ) -> Page[ScheduleOut]:
     """Lists schedules, each with its latest execution."""
     return await schedules.show_schedules(
@@ -106,11 +121,11 @@ async def preview_timetable(body: PreviewRequest) -> Preview:
 @router.get("/{schedule_id:uuid}/next-runs")
 async def list_next_runs(
     context: ContextDep,
-    schedule_id: UUID,
-    count: Annotated[int, Query(ge=1, le=1000)] = 10,
+    schedule_id: ScheduleId,
+    count: Annotated[int, Query(ge=1, le=1000, description="How many times are wanted.")] = 10,
     after: Annotated[
         AwareDatetime | None,
-        Query(alias="from", description="Times after this one; now by default."),
+        Query(alias="from", description="Times after this one; now by default.", examples=["2027-03-27T00:00:00Z"]),
     ] = None,
 ) -> NextRuns:
     """Lists the next times at which the trigger fires, before jitter."""
@@ -118,7 +133,7 @@ async def list_next_runs(
 
 
 @router.get("/{schedule_id:uuid}")
-async def get_schedule(context: ContextDep, schedule_id: UUID, response: Response) -> ScheduleDetailOut:
+async def get_schedule(context: ContextDep, schedule_id: ScheduleId, response: Response) -> ScheduleDetailOut:
     """Returns a schedule with its steps. Its `ETag` changes with what clients write, not with runs."""
     shown, response.headers["ETag"] = await schedules.show_schedule(context, schedule_id)
     return shown
@@ -127,27 +142,26 @@ async def get_schedule(context: ContextDep, schedule_id: UUID, response: Respons
 @router.put("/{schedule_id:uuid}")
 async def update_schedule(
     context: ContextDep,
-    schedule_id: UUID,
+    schedule_id: ScheduleId,
     body: ScheduleChange,
     caller: CallerDep,
     response: Response,
     if_match: IfMatch = None,
     dry_run: DryRun = False,  # noqa: FBT002 - a query parameter
 ) -> ScheduleDetailOut:
-    """Changes a schedule. What is left out keeps its value; `steps`, when present, is the complete new list.
-
-    A dry run answers the `ETag` that the schedule would have, too: that of what is stored where nothing would change.
-    """
-    changed, response.headers["ETag"] = await schedules.update_schedule(
+    """Changes a schedule. What is left out keeps its value; `steps`, when present, is the complete new list."""
+    changed, etag = await schedules.update_schedule(
         context, schedule_id, body, caller, if_match=if_match, dry_run=dry_run
     )
+    if not dry_run:
+        response.headers["ETag"] = etag
     return changed
 
 
 @router.delete("/{schedule_id:uuid}", status_code=status.HTTP_204_NO_CONTENT)
 async def delete_schedule(
     context: ContextDep,
-    schedule_id: UUID,
+    schedule_id: ScheduleId,
     author: AuthorDep,
     if_match: IfMatch = None,
 ) -> None:
@@ -158,7 +172,7 @@ async def delete_schedule(
 @router.post("/{schedule_id:uuid}/enable")
 async def enable_schedule(
     context: ContextDep,
-    schedule_id: UUID,
+    schedule_id: ScheduleId,
     author: AuthorDep,
     response: Response,
     if_match: IfMatch = None,
@@ -173,7 +187,7 @@ async def enable_schedule(
 @router.post("/{schedule_id:uuid}/disable")
 async def disable_schedule(
     context: ContextDep,
-    schedule_id: UUID,
+    schedule_id: ScheduleId,
     author: AuthorDep,
     response: Response,
     if_match: IfMatch = None,
@@ -186,6 +200,6 @@ async def disable_schedule(
 
 
 @router.post("/{schedule_id:uuid}/run", status_code=status.HTTP_202_ACCEPTED)
-async def run_schedule(context: ContextDep, schedule_id: UUID, caller: CallerDep) -> RunStarted:
+async def run_schedule(context: ContextDep, schedule_id: ScheduleId, caller: CallerDep) -> RunStarted:
     """Starts an execution now."""
     return await executions.run_schedule(context, schedule_id, caller)

@@ -163,7 +163,7 @@ async def _is_in_openapi(api: str) -> None:
     step = document["components"]["schemas"]["ScheduleStepRequest"]["properties"]
     assert "HttpCheck" in step["stepType"]["enum"]
     assert {"url", "expectedStatus", "bearerToken"} <= step.keys()
-    assert step["url"]["description"] == "Address to ask, with GET."
+    assert step["url"]["description"] == "HttpCheck: Address to ask, with GET."
 
 
 async def _is_checked(dev: Checkout, api: str) -> None:
