@@ -2,7 +2,7 @@
 
 import inspect
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
@@ -25,23 +25,6 @@ files of `rota schedules apply`. Every step also has the fields under [Every ste
 This page follows from the code: `rota step-types --markdown` writes it. A step type is one file in `activities/`, or comes
 with an installed package that declares the entry-point group `rota.step_types`.
 """
-
-# The model of the API says types and limits; what the fields mean is said here.
-_COMMON_FIELDS: Final = {
-    "step_type": "Name of the step type.",
-    "step_index": "Place in the order, from 0. The steps of one index form a group and run in parallel.",
-    "name": "What executions call the step. Without it: the run profile's or the file's name.",
-    "execution_mode": (
-        "`Sequential` or `ParallelWithPrevious`. An index whose steps are all `ParallelWithPrevious` runs together with "
-        "the group before it."
-    ),
-    "continue_on_failure": "Whether the execution goes on if this step fails; it then ends `CompleteWithError`.",
-    "timeout_seconds": "Limit of one attempt in seconds; then the step and every process that it started are ended.",
-    "max_attempts": "How often the step is tried.",
-    "worker_pool": "The pool whose workers alone may run the step (`rota worker --pool NAME`). Without it: any other worker.",
-    "schedule_to_start_seconds": "How long the step may wait for a worker before it fails.",
-}
-_COMMON_DEFAULTS: Final = {"max_attempts": 1}
 
 
 @dataclass(frozen=True)
@@ -83,18 +66,14 @@ def step_types_command(
 
 
 def common_fields() -> list[Field]:
-    """Returns the fields that a step of any type has, with the types and limits of the API's own model."""
+    """Returns the fields that a step of any type has, as the API's own model says."""
     from api.models.schedules import StepFields  # noqa: PLC0415 - see step_types_command
 
-    fields = {field.name: field for field in model_fields(StepFields)}
-    found = []
-    for attribute, description in _COMMON_FIELDS.items():
-        alias = StepFields.model_fields[attribute].alias or attribute
-        field = fields[alias]
-        default = str(_COMMON_DEFAULTS.get(attribute, field.default))
-        limits = "" if attribute == "step_type" else field.limits
-        found.append(Field(alias, field.type, field.required, limits, default, field.secret, description))
-    return found
+    found = {field.name: field for field in model_fields(StepFields) if field.name != "id"}
+    # The page names the step types itself, one section each; an explicit null sets the default of an additive field.
+    found["stepType"] = replace(found["stepType"], limits="")
+    found["maxAttempts"] = replace(found["maxAttempts"], default="1")
+    return list(found.values())
 
 
 def model_fields(model: type[BaseModel]) -> list[Field]:
