@@ -11,9 +11,12 @@ from temporalio.client import Client
 
 from api.context import Context
 from api.errors import ErrorResponse, install_error_handlers
+from api.failed_keys import FailedKeys
 from api.openapi import DESCRIPTION, TAGS, DocumentedApi, operation_id
+from api.request_ids import install_request_ids, mark_log_lines
 from api.routes import change_history, connected_systems, executions, health, schedules
 from catalogue.engine import Catalogue
+from runtime.logs import configure_logging
 from runtime.settings import Settings, load_settings
 from runtime.temporal import connect, connect_when_up
 from runtime.zones import use_packaged_zones
@@ -54,6 +57,7 @@ def create_app(settings: Settings, *, temporal: Client | None = None) -> FastAPI
             temporal=temporal or await connect(lazy=True),
             task_queue=settings.task_queue,
             box=settings.secret_box,
+            failed_keys=FailedKeys(settings.failed_keys_per_minute),
         )
         # A run needs the search attributes, and no worker may have been there yet.
         registering = asyncio.create_task(connect_when_up()) if temporal is None else None
@@ -76,6 +80,7 @@ def create_app(settings: Settings, *, temporal: Client | None = None) -> FastAPI
     )
     app.add_middleware(LenientAddresses)
     install_error_handlers(app)
+    install_request_ids(app)
     for resource in (schedules, change_history, executions, connected_systems, health):
         app.include_router(resource.router)
     return app
@@ -83,5 +88,7 @@ def create_app(settings: Settings, *, temporal: Client | None = None) -> FastAPI
 
 def app_from_environment() -> FastAPI:
     """Returns the API with the settings of the environment: what each uvicorn worker process calls."""
+    configure_logging()
+    mark_log_lines()
     use_packaged_zones()
     return create_app(load_settings())

@@ -25,6 +25,7 @@ async def authenticate(request: Request, secret: Annotated[str | None, Security(
 
     Raises:
         Unauthorised: It has none, or one that is unknown, expired or revoked.
+        TooManyRequests: Its address has sent too many of those.
         Forbidden: It is a Reader's, and the request would change something.
     """
     known: ApiKey | None = getattr(request.state, "caller", None)
@@ -36,6 +37,7 @@ async def authenticate(request: Request, secret: Annotated[str | None, Security(
     async with context.catalogue.read() as session:
         key = await find_api_key(session, secret.strip())
     if key is None or not key.is_valid(utc_now()):
+        await context.failed_keys.count(request.client.host if request.client else "")
         raise Unauthorised("The API key is unknown, expired or revoked.")
     if key.role is Role.READER and request.method not in _READING_METHODS:
         raise Forbidden("This API key has the role Reader: it may read, but change nothing.")
@@ -47,7 +49,7 @@ async def authenticate_first(request: Request) -> None:
     """Authenticates before FastAPI does: it reads and parses a body, anyone's, before it asks its dependencies.
 
     Raises:
-        Unauthorised, Forbidden: As `authenticate`.
+        Unauthorised, TooManyRequests, Forbidden: As `authenticate`.
     """
     await authenticate(request, await _header(request))
 

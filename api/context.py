@@ -6,18 +6,20 @@ from typing import Annotated
 from fastapi import Depends, Request
 from temporalio.client import Client
 
+from api.failed_keys import FailedKeys
 from catalogue.engine import Catalogue
 from runtime.secrets import SecretBox
 
 
 @dataclass(frozen=True)
 class Context:
-    """The catalogue, Temporal and the secret key of one API process."""
+    """The catalogue, Temporal, the secret key and the failed API keys of one API process."""
 
     catalogue: Catalogue
     temporal: Client
     task_queue: str
     box: SecretBox
+    failed_keys: FailedKeys
 
 
 def _context(request: Request) -> Context:

@@ -18,6 +18,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from temporalio.service import RPCError
 
 from api.models.base import GUID_EXAMPLE, INSTANT_EXAMPLE, ResponseModel
+from api.request_ids import request_id
 from catalogue.columns import utc_now
 from runtime.secrets import SecretKeyError
 from runtime.temporal import is_temporal_away
@@ -119,6 +120,12 @@ class UnsupportedMediaType(ApiError):
     status, code = 415, "UNSUPPORTED_MEDIA_TYPE"
 
 
+class TooManyRequests(ApiError):
+    """The client has to wait."""
+
+    status, code = 429, "TOO_MANY_REQUESTS"
+
+
 class ServiceUnavailable(ApiError):
     """Temporal or the database cannot be reached."""
 
@@ -145,13 +152,14 @@ def _response(
     code: str,
     message: str,
     *,
+    details: str | None = None,
     fields: FieldErrors | None = None,
     headers: Mapping[str, str] | None = None,
 ) -> JSONResponse:
     body = ErrorResponse(
         code=code,
         message=message,
-        details=None,
+        details=details,
         validation_errors={name: list(messages) for name, messages in fields.items()} if fields else None,
         timestamp=utc_now(),
     )
@@ -289,7 +297,9 @@ async def _on_wrong_key(request: Request, error: Exception) -> JSONResponse:
 
 async def _on_defect(request: Request, error: Exception) -> JSONResponse:
     _logger.error("%s %s failed", request.method, request.url.path, exc_info=error)
-    return _response(500, "INTERNAL_ERROR", "An unexpected error occurred.")
+    shown = request_id()
+    details = f"The log of the API says more, under the request id {shown}." if shown else None
+    return _response(500, "INTERNAL_ERROR", "An unexpected error occurred.", details=details)
 
 
 class AnswerDefects:
@@ -322,7 +332,7 @@ class AnswerDefects:
 
 
 def install_error_handlers(app: FastAPI) -> None:
-    """Lets every error of the application answer in the one shape. Comes after every other middleware."""
+    """Lets every error of the application answer in the one shape. Comes after every middleware that may fail."""
     app.add_exception_handler(ApiError, _on_api_error)
     app.add_exception_handler(RequestValidationError, _on_invalid_request)
     app.add_exception_handler(HTTPException, _on_http_error)

@@ -1,6 +1,8 @@
 """API keys: shown once, kept as a hash."""
 
 import hashlib
+import hmac
+import re
 import secrets
 from collections.abc import Sequence
 from datetime import datetime
@@ -15,6 +17,7 @@ from catalogue.columns import UtcDateTime, enum_column, utc_now
 
 KEY_PREFIX: Final = "rota_ak_"
 _SHOWN_PREFIX_LENGTH: Final = len(KEY_PREFIX) + 4
+_SECRET: Final = re.compile(f"{KEY_PREFIX}[0-9a-f]{{64}}")
 
 
 class Role(StrEnum):
@@ -68,8 +71,15 @@ def new_api_key(name: str, role: Role, expires: datetime | None = None) -> tuple
 
 
 async def find_api_key(session: AsyncSession, secret: str) -> ApiKey | None:
-    """Returns the key with this secret, valid or not."""
-    return (await session.exec(select(ApiKey).where(ApiKey.key_hash == hash_key(secret)))).one_or_none()
+    """Returns the key with this secret, valid or not.
+
+    It is looked for by its first characters, which are shown to everyone; the rest is compared in constant time.
+    """
+    if not _SECRET.fullmatch(secret):
+        return None
+    wanted = hash_key(secret)
+    alike = await session.exec(select(ApiKey).where(ApiKey.key_prefix == secret[:_SHOWN_PREFIX_LENGTH]))
+    return next((key for key in alike.all() if hmac.compare_digest(key.key_hash, wanted)), None)
 
 
 async def find_api_key_by_name(session: AsyncSession, name: str) -> ApiKey | None:

@@ -91,6 +91,7 @@ class Catalogue:
         Raises:
             DatabaseUrlError: It is no URL of SQLite or PostgreSQL.
         """
+        # hide_parameters: what is written may be secret, and an error that is logged would show it.
         parsed = _driver_url(url, _ASYNC_DRIVERS)
         self.is_sqlite = parsed.get_backend_name() == "sqlite"
         # Writers have connections of their own: readers do not wait behind those that wait for each other. What a reader
@@ -99,7 +100,9 @@ class Catalogue:
         # A transaction that reads first and writes later cannot wait for another writer in WAL mode, it fails at once:
         # one that will write says so at its start. In PostgreSQL it waits at a row, and reads on from what it then finds.
         self._writers = self._connections(parsed, begin="BEGIN IMMEDIATE", isolation_level="READ COMMITTED")
-        self._short_writers = create_engine(sync_url(url), pool_pre_ping=not self.is_sqlite, pool_size=_WRITERS)
+        self._short_writers = create_engine(
+            sync_url(url), pool_pre_ping=not self.is_sqlite, pool_size=_WRITERS, hide_parameters=True
+        )
         if self.is_sqlite:
             event.listen(self._short_writers, "connect", _use_explicit_transactions)
             event.listen(self._short_writers, "begin", _begin_immediate)
@@ -108,8 +111,10 @@ class Catalogue:
     def _connections(self, url: URL, *, begin: str, isolation_level: IsolationLevel) -> AsyncEngine:
         """Returns connections whose transactions begin so on SQLite, and have this level on PostgreSQL."""
         if not self.is_sqlite:
-            return create_async_engine(url, pool_size=_WRITERS, pool_pre_ping=True, isolation_level=isolation_level)
-        engine = create_async_engine(url, pool_size=_WRITERS)
+            return create_async_engine(
+                url, pool_size=_WRITERS, pool_pre_ping=True, isolation_level=isolation_level, hide_parameters=True
+            )
+        engine = create_async_engine(url, pool_size=_WRITERS, hide_parameters=True)
         event.listen(engine.sync_engine, "connect", _use_explicit_transactions)
         event.listen(engine.sync_engine, "begin", lambda connection: connection.exec_driver_sql(begin))
         return engine

@@ -19,7 +19,14 @@ from cli.definitions import (
     place_of,
     told_of,
 )
-from cli.difference import body_changes, complete_steps, holds_mask, schedule_changes, secrets_in_body, secrets_in_steps
+from cli.difference import (
+    complete_steps,
+    holds_mask,
+    schedule_changes,
+    secrets_in_body,
+    secrets_in_steps,
+    system_changes,
+)
 
 Result = Literal["created", "changed", "unchanged"]
 Failure = ApiFailure | DefinitionError
@@ -99,18 +106,19 @@ class Applier:
             raise DefinitionError(f"{place_of(document)}`runProfiles` is no list of run profiles")
         with told_of(document, f"connected system {name!r}"):
             system = self._known_systems().get(name)
-            if system is None:
-                save = self._client.create_connected_system
-            else:
+            if system is not None:
                 _check_connector(document, system)
-                save = partial(self._client.update_connected_system, system["id"])
-            applied, system = self._save(f"connected system {name}", body, system, save)
-        if system is None:
-            self._planned.add((name, None))
-        yield applied
-        stored = self._client.list_run_profiles(system["id"]) if system and profiles else []
+                change = partial(self._client.update_connected_system, system["id"])
+                yield self._change(f"connected system {name}", body, system, change)
+            else:
+                if self._dry_run:
+                    self._planned.add((name, None))
+                else:
+                    system = self._client.create_connected_system(body)
+                yield Applied(f"connected system {name}", "created", (), ignored_fields(body, system or body))
+        known = self._client.list_run_profiles(system["id"]) if system and profiles else []
         for profile in profiles:
-            yield self._apply_run_profile(name, system, profile, stored)
+            yield self._apply_run_profile(name, system, profile, known)
 
     def _known_systems(self) -> dict[str, dict[str, Any]]:
         if self._systems is None:
@@ -125,38 +133,35 @@ class Applier:
         stored: Sequence[dict[str, Any]],
     ) -> Applied:
         name = name_of(document)
+        what = f"run profile {system_name} - {name}"
         known = next((profile for profile in stored if profile["name"] == name), None)
-        if known is None and self._dry_run:
-            self._planned.add((system_name, name))
         with told_of(document, f"run profile {name!r} of {system_name!r}"):
-            # Without a system there is nothing to save to: a dry run would have created it.
-            system_id = system["id"] if system else 0
-            save = (
-                partial(self._client.update_run_profile, system_id, known["id"])
-                if known
-                else partial(self._client.create_run_profile, system_id)
-            )
-            return self._save(f"run profile {system_name} - {name}", document, known, save)[0]
+            if known is not None and system is not None:
+                change = partial(self._client.update_run_profile, system["id"], known["id"])
+                return self._change(what, document, known, change)
+            created: Mapping[str, Any] = document
+            if self._dry_run:
+                self._planned.add((system_name, name))
+            elif system is not None:
+                created = self._client.create_run_profile(system["id"], document)
+            return Applied(what, "created", (), ignored_fields(document, created))
 
-    def _save(
+    def _change(
         self,
         what: str,
         body: Mapping[str, Any],
-        stored: dict[str, Any] | None,
-        save: Callable[[Mapping[str, Any]], dict[str, Any]],
-    ) -> tuple[Applied, dict[str, Any] | None]:
-        """Saves a connected system or run profile, unless it would change nothing or this is a dry run.
-
-        Returns:
-            What became of it, and how it is stored now; None where a dry run would have created it.
-        """
-        changes = body_changes(body, stored) if stored else []
-        secrets = secrets_in_body(body, stored) if stored else []
-        needed = not stored or changes or secrets
-        after = save(body) if needed and not self._dry_run else stored
-        warnings = [*(ignored_fields(body, after) if after else []), *_about_secrets(secrets)]
-        result: Result = "created" if stored is None else "changed" if changes else "unchanged"
-        return Applied(what, result, changes, warnings), after
+        stored: Mapping[str, Any],
+        change: Callable[..., dict[str, Any]],
+    ) -> Applied:
+        """Changes a connected system or run profile, unless nothing would change or this is a dry run."""
+        after = change(body, dry_run=True)
+        changes = system_changes(stored, after)
+        secrets = secrets_in_body(body, stored)
+        if (changes or secrets) and not self._dry_run:
+            change(body)
+        warnings = ignored_fields(body, after)
+        warnings += [f"note: {what}: {name} is sent each time, as nobody can compare a secret" for name in secrets]
+        return Applied(what, "changed" if changes else "unchanged", changes, warnings)
 
     def apply_schedule(self, document: Document) -> Applied:
         """Creates or changes, by name, a schedule.
@@ -179,8 +184,7 @@ class Applier:
                 created = self._client.create_schedule(body, dry_run=self._dry_run)
                 warnings = [*ignored_fields(body, created), *warning_lines(created)]
                 return Applied(what, "created", (), warnings, None if self._dry_run else created["id"])
-            stored = self._client.get_schedule(found[0]["id"])
-            return self._change_schedule(what, body, stored)
+            return self._change_schedule(what, body, found[0]["id"])
 
     def _is_ahead(self, document: Document) -> bool:
         """Whether a step names a connected system or run profile that is not there yet: a dry run, only."""
@@ -189,18 +193,21 @@ class Applier:
         pairs = [(step.get("connectedSystem"), step.get("runProfile")) for step in named]
         return any((system, None) in self._planned or (system, profile) in self._planned for system, profile in pairs)
 
-    def _change_schedule(self, what: str, document: Document, stored: ScheduleDetail) -> Applied:
+    def _change_schedule(self, what: str, document: Document, schedule_id: str) -> Applied:
+        stored, etag = self._client.get_schedule_version(schedule_id)
         body = complete_steps(document, stored)
         try:
-            after = self._client.update_schedule(stored["id"], body, dry_run=True)
+            after, etag_after = self._client.try_update_schedule(schedule_id, body)
         except ApiFailure as failure:
             raise _with_remedy(failure, body, stored) from None
-        changes = schedule_changes(stored, after, self._directory)
-        secrets = secrets_in_steps(body, stored)
-        if (changes or secrets) and not self._dry_run:
-            after = self._client.update_schedule(stored["id"], body)
-        warnings = [*ignored_fields(document, after), *warning_lines(after), *_about_secrets(secrets)]
-        return Applied(what, "changed" if changes else "unchanged", changes, warnings)
+        warnings = [*ignored_fields(document, after), *warning_lines(after)]
+        if etag_after == etag:
+            return Applied(what, "unchanged", (), warnings)
+        if not self._dry_run:
+            self._client.update_schedule(schedule_id, body, etag=etag)
+        # Secrets are masked before and after: what is written out is all that can be told of them.
+        secrets = [f"{secret}: may be another secret" for secret in secrets_in_steps(body, stored)]
+        return Applied(what, "changed", [*schedule_changes(stored, after, self._directory), *secrets], warnings)
 
 
 def _check_connector(document: Mapping[str, Any], system: Mapping[str, Any]) -> None:
@@ -215,13 +222,6 @@ def _check_connector(document: Mapping[str, Any], system: Mapping[str, Any]) -> 
 def warning_lines(schedule: ScheduleDetail) -> list[str]:
     """Returns a line for each warning of the API about a schedule."""
     return [f"warning: {schedule['name']}: {warning}" for warning in schedule["warnings"]]
-
-
-def _about_secrets(secrets: Sequence[str]) -> list[str]:
-    return [
-        f"note: {secret} is written out in the file: it is sent each time, as nobody can compare it"
-        for secret in secrets
-    ]
 
 
 def _with_remedy(failure: ApiFailure, body: Mapping[str, Any], stored: ScheduleDetail) -> ApiFailure:

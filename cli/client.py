@@ -269,10 +269,20 @@ class ApiClient:
         query = {"dryRun": "true"} if dry_run else None
         return cast("ScheduleDetail", self._call("POST", "schedules", body, query=query))
 
-    def update_schedule(self, schedule_id: str, body: Mapping[str, Any], *, dry_run: bool = False) -> ScheduleDetail:
-        """Changes a schedule; what the body leaves out keeps its value. In a dry run it is checked and shown only."""
-        query = {"dryRun": "true"} if dry_run else None
-        return cast("ScheduleDetail", self._call("PUT", f"schedules/{schedule_id}", body, query=query))
+    def get_schedule_version(self, schedule_id: str) -> tuple[ScheduleDetail, str]:
+        """Returns a schedule with its steps, and its ETag."""
+        return self._version(self._send("GET", f"schedules/{schedule_id}"))
+
+    def try_update_schedule(self, schedule_id: str, body: Mapping[str, Any]) -> tuple[ScheduleDetail, str]:
+        """Returns what a change would make of a schedule, and its ETag then; nothing is changed."""
+        return self._version(self._send("PUT", f"schedules/{schedule_id}", body, query={"dryRun": "true"}))
+
+    def update_schedule(self, schedule_id: str, body: Mapping[str, Any], *, etag: str) -> ScheduleDetail:
+        """Changes the version of a schedule that has this ETag; what the body leaves out keeps its value."""
+        return self._version(self._send("PUT", f"schedules/{schedule_id}", body, headers={"If-Match": etag}))[0]
+
+    def _version(self, response: httpx.Response) -> tuple[ScheduleDetail, str]:
+        return cast("ScheduleDetail", self._json(response)), response.headers.get("ETag", "")
 
     def delete_schedule(self, schedule_id: str) -> None:
         """Deletes a schedule."""
@@ -404,9 +414,12 @@ class ApiClient:
         """Creates a connected system."""
         return dict(self._call("POST", "synchronisation/connected-systems", body))
 
-    def update_connected_system(self, system_id: int, body: Mapping[str, Any]) -> dict[str, Any]:
-        """Changes a connected system; `settings`, when sent, are complete."""
-        return dict(self._call("PUT", f"synchronisation/connected-systems/{system_id}", body))
+    def update_connected_system(
+        self, system_id: int, body: Mapping[str, Any], *, dry_run: bool = False
+    ) -> dict[str, Any]:
+        """Changes a connected system; `settings`, when sent, are complete. In a dry run it is checked and shown only."""
+        path = f"synchronisation/connected-systems/{system_id}"
+        return dict(self._call("PUT", path, body, query={"dryRun": "true"} if dry_run else None))
 
     def list_run_profiles(self, system_id: int) -> list[dict[str, Any]]:
         """Returns the run profiles of a connected system."""
@@ -416,10 +429,12 @@ class ApiClient:
         """Creates a run profile."""
         return dict(self._call("POST", f"synchronisation/connected-systems/{system_id}/run-profiles", body))
 
-    def update_run_profile(self, system_id: int, profile_id: int, body: Mapping[str, Any]) -> dict[str, Any]:
-        """Changes a run profile; `settings`, when sent, are complete."""
+    def update_run_profile(
+        self, system_id: int, profile_id: int, body: Mapping[str, Any], *, dry_run: bool = False
+    ) -> dict[str, Any]:
+        """Changes a run profile; `settings`, when sent, are complete. In a dry run it is checked and shown only."""
         path = f"synchronisation/connected-systems/{system_id}/run-profiles/{profile_id}"
-        return dict(self._call("PUT", path, body))
+        return dict(self._call("PUT", path, body, query={"dryRun": "true"} if dry_run else None))
 
     def _items(self, path: str, query: Mapping[str, Any], limit: int | None = None) -> Iterator[Any]:
         left, page = limit, 1
@@ -442,8 +457,20 @@ class ApiClient:
         *,
         query: Mapping[str, Any] | None = None,
     ) -> Any:
+        response = self._send(method, path, body, query=query)
+        return self._json(response) if response.content else None
+
+    def _send(
+        self,
+        method: str,
+        path: str,
+        body: Mapping[str, Any] | None = None,
+        *,
+        query: Mapping[str, Any] | None = None,
+        headers: Mapping[str, str] | None = None,
+    ) -> httpx.Response:
         try:
-            response = self._http.request(method, path, json=body, params=query)
+            response = self._http.request(method, path, json=body, params=query, headers=headers)
         except httpx.ConnectError as error:
             raise ApiFailure(
                 f"Nothing answers at {self.url} ({error}). Start Rota with `rota dev`, "
@@ -454,7 +481,7 @@ class ApiClient:
             unknown = "" if method == "GET" else " Whether it was done is not known."
             raise ApiFailure(f"{self.url} did not answer: {reason.rstrip('.')}.{unknown}") from None
         if response.is_success:
-            return self._json(response) if response.content else None
+            return response
         raise self._failure(response)
 
     def _json(self, response: httpx.Response) -> Any:
@@ -482,6 +509,8 @@ class ApiClient:
                 )
             case httpx.codes.FORBIDDEN:
                 message = f"{message.rstrip('.')} (API key from {self._key.source})."
+            case _ if body.get("details"):
+                message = f"{message} {body['details']}"
         return ApiFailure(message, status=response.status_code, fields=fields)
 
     def _not_rota(self, response: httpx.Response) -> ApiFailure:

@@ -175,39 +175,19 @@ def secrets_in_steps(document: Mapping[str, Any], stored: ScheduleDetail) -> lis
 
 def secrets_in_body(body: Mapping[str, Any], stored: Mapping[str, Any]) -> list[str]:
     """Returns the same of a connected system or run profile, for the body that is to be sent."""
-    settings = _spelled(body, stored).get("settings")
+    settings = next((value for name, value in body.items() if name.lower() == "settings"), None)
     if not isinstance(settings, dict):
         return []
-    return [f"settings.{name}" for name in _secrets_over(_settings(settings, stored), stored["settings"])]
+    known: dict[str, str] = {name.lower(): name for name in stored["settings"]}
+    sent = {known.get(str(name).lower(), str(name)): value for name, value in settings.items()}
+    return [f"settings.{name}" for name in _secrets_over(sent, stored["settings"])]
 
 
-def body_changes(body: Mapping[str, Any], stored: Mapping[str, Any]) -> list[str]:
-    """Returns a line for each field of a connected system or run profile that a body would change.
-
-    Secrets that it writes out are not among them.
-    """
-    changes: list[str] = []
-    sent = _spelled(body, stored)
-    for name, value in sent.items():
-        if name == "settings" and isinstance(value, dict):
-            settings = _settings(value, stored)
-            names = [key for key in settings if key not in _secrets_over(settings, stored["settings"])]
-            changes += [f"settings.{line}" for line in _field_changes(stored["settings"], settings, names)]
-        elif name not in {"runType", "connectorName"} or str(value).strip().lower() != stored[name].lower():
-            changes += _field_changes(stored, sent, [name])
-    return changes
-
-
-def _spelled(body: Mapping[str, Any], stored: Mapping[str, Any]) -> dict[str, Any]:
-    """Returns the fields that the API knows, under its names for them."""
-    known = {name.lower(): name for name in stored}
-    return {known[name.lower()]: value for name, value in body.items() if name.lower() in known}
-
-
-def _settings(sent: Mapping[str, Any], stored: Mapping[str, Any]) -> dict[str, Any]:
-    """Returns settings as the API takes them: those that are not sent, or blank, are null."""
-    settings = dict.fromkeys(stored["settings"]) | _spelled(sent, stored["settings"])
-    return {name: None if isinstance(text, str) and not text.strip() else text for name, text in settings.items()}
+def system_changes(before: Mapping[str, Any], after: Mapping[str, Any]) -> list[str]:
+    """Returns a line for each field and setting in which two connected systems or run profiles differ."""
+    settings = _field_changes(before["settings"], after["settings"], list({**before["settings"], **after["settings"]}))
+    fields = [name for name in after if name != "settings"]
+    return [*_field_changes(before, after, fields), *(f"settings.{line}" for line in settings)]
 
 
 def _secrets_over(sent: Mapping[str, Any], shown: Mapping[str, Any]) -> list[str]:

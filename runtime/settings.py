@@ -93,6 +93,10 @@ class Settings(BaseSettings):
     api_port: int = Field(default=8080, ge=0, le=65535)
     """Port on which the API listens."""
 
+    failed_keys_per_minute: int = Field(default=30, ge=0, le=1_000_000)
+    """How many API keys that are unknown, expired or revoked a client address may send in a minute before it gets 429
+    for them, in each API process. 0 for any number."""
+
     @classmethod
     def settings_customise_sources(
         cls,

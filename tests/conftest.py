@@ -23,6 +23,9 @@ from runtime.leaving import leave
 from runtime.temporal import add_search_attributes, data_converter, register_search_attributes
 from runtime.zones import use_packaged_zones, zone_environment
 
+# The kit that holds step types to their promises is tested as its users run it.
+pytest_plugins = ["pytester", "activities.support.conformance"]
+
 LONG_HISTORY_EVENTS = 200
 
 use_packaged_zones()

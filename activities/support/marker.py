@@ -59,6 +59,11 @@ def _worker_of(marker: str) -> _Worker | None:
     return None
 
 
+def is_of_this_process(marker: str) -> bool:
+    """Whether a marker is one that this process has made."""
+    return _worker_of(marker) == _describe(os.getpid())
+
+
 def _is_running(worker: _Worker) -> bool:
     try:
         return _describe(worker.pid) == worker

@@ -73,9 +73,10 @@ async def update_connected_system(
     context: ContextDep,
     system_id: SystemId,
     body: ConnectedSystemChange,
+    dry_run: DryRun = False,  # noqa: FBT002 - a query parameter
 ) -> ConnectedSystemOut:
     """Changes a connected system. What is left out keeps its value."""
-    return await connected_systems.update_system(context, system_id, body)
+    return await connected_systems.update_system(context, system_id, body, dry_run=dry_run)
 
 
 @router.delete("/{system_id:int}", status_code=status.HTTP_204_NO_CONTENT)
@@ -115,9 +116,10 @@ async def update_run_profile(
     system_id: SystemId,
     profile_id: ProfileId,
     body: RunProfileChange,
+    dry_run: DryRun = False,  # noqa: FBT002 - a query parameter
 ) -> RunProfileOut:
     """Changes a run profile. What is left out keeps its value."""
-    return await connected_systems.update_profile(context, system_id, profile_id, body)
+    return await connected_systems.update_profile(context, system_id, profile_id, body, dry_run=dry_run)
 
 
 @router.delete("/{system_id:int}/run-profiles/{profile_id:int}", status_code=status.HTTP_204_NO_CONTENT)

@@ -149,12 +149,13 @@ async def update_schedule(
     if_match: IfMatch = None,
     dry_run: DryRun = False,  # noqa: FBT002 - a query parameter
 ) -> ScheduleDetailOut:
-    """Changes a schedule. What is left out keeps its value; `steps`, when present, is the complete new list."""
-    changed, etag = await schedules.update_schedule(
+    """Changes a schedule. What is left out keeps its value; `steps`, when present, is the complete new list.
+
+    A dry run answers the `ETag` that the schedule would have, too: that of what is stored where nothing would change.
+    """
+    changed, response.headers["ETag"] = await schedules.update_schedule(
         context, schedule_id, body, caller, if_match=if_match, dry_run=dry_run
     )
-    if not dry_run:
-        response.headers["ETag"] = etag
     return changed
 
 

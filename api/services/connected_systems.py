@@ -211,8 +211,14 @@ async def create_system(context: Context, body: ConnectedSystemCreate) -> Connec
     return _show_system(system, context.box)
 
 
-async def update_system(context: Context, system_id: int, body: ConnectedSystemChange) -> ConnectedSystemOut:
-    """Changes a connected system; `settings`, when sent, are complete."""
+async def update_system(
+    context: Context,
+    system_id: int,
+    body: ConnectedSystemChange,
+    *,
+    dry_run: bool = False,
+) -> ConnectedSystemOut:
+    """Changes a connected system; `settings`, when sent, are complete. A dry run answers the same and changes nothing."""
     async with context.catalogue.write() as session:
         system = await _find_system(session, system_id, lock=True)
         if (
@@ -230,7 +236,10 @@ async def update_system(context: Context, system_id: int, body: ConnectedSystemC
             model = find_connector(system.connector_name).settings_model
             system.settings = read_settings(model, body.settings, system.settings, context.box)
         await _flush(session, system, "connected system")
-    return _show_system(system, context.box)
+        answer = _show_system(system, context.box)
+        if dry_run:
+            await session.rollback()
+    return answer
 
 
 async def delete_system(context: Context, system_id: int) -> None:
@@ -287,8 +296,15 @@ async def create_profile(context: Context, system_id: int, body: RunProfileCreat
     return _show_profile(profile, connector, context.box)
 
 
-async def update_profile(context: Context, system_id: int, profile_id: int, body: RunProfileChange) -> RunProfileOut:
-    """Changes a run profile; `settings`, when sent, are complete."""
+async def update_profile(
+    context: Context,
+    system_id: int,
+    profile_id: int,
+    body: RunProfileChange,
+    *,
+    dry_run: bool = False,
+) -> RunProfileOut:
+    """Changes a run profile; `settings`, when sent, are complete. A dry run answers the same and changes nothing."""
     async with context.catalogue.write() as session:
         connector = find_connector((await _find_system(session, system_id, lock=True)).connector_name)
         profile = await _find_profile(session, system_id, profile_id)
@@ -298,7 +314,10 @@ async def update_profile(context: Context, system_id: int, profile_id: int, body
         if "settings" in body.model_fields_set:
             profile.settings = read_settings(connector.run_profile_model, body.settings, profile.settings, context.box)
         await _flush(session, profile, "run profile of that system")
-    return _show_profile(profile, connector, context.box)
+        answer = _show_profile(profile, connector, context.box)
+        if dry_run:
+            await session.rollback()
+    return answer
 
 
 async def delete_profile(context: Context, system_id: int, profile_id: int) -> None:

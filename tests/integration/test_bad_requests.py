@@ -136,6 +136,7 @@ async def test_a_defect_is_logged_once_and_keeps_the_connection(
 
     assert (failed.status_code, failed.json()["code"]) == (500, "INTERNAL_ERROR")
     assert "defect" not in failed.text
+    assert failed.headers["x-request-id"] in failed.json()["details"]
     assert after.status_code == 200
     places = [answer.extensions["network_stream"].get_extra_info("client_addr") for answer in (failed, after)]
     assert places[0] == places[1]

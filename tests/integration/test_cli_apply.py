@@ -4,7 +4,7 @@ import asyncio
 import re
 import shutil
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,8 +13,11 @@ import pytest
 import yaml
 from typer.testing import CliRunner, Result
 
+from activities.support import registry
+from cli.client import ApiClient, ScheduleDetail
 from cli.main import app
 from tests.integration.stack import Rota
+from tests.integration.test_connected_systems import Keyed
 from tests.markdown import REPOSITORY
 
 SECRET = "postgresql://u:planted-secret@db/x"
@@ -294,13 +297,54 @@ async def test_a_masked_secret_of_no_known_step_is_an_error(
     assert await cli.stored() == before
 
 
-async def test_a_secret_that_is_written_out_is_sent_each_time(cli: Cli, masked: Callable[..., str]) -> None:
-    cli.write(s=masked(name="Load", sqlConnectionString=SECRET) + yaml.safe_dump([])[:0])
-    await cli.apply()
-    dry = await cli.apply("--dry-run")
-    assert (dry.exit_code, dry.stdout.splitlines()[0]) == (0, "schedule S: unchanged")
-    assert "step 1 Load (SqlScript): sqlConnectionString is written out in the file" in dry.stderr
-    assert "planted-secret" not in dry.output
+async def test_a_secret_that_is_written_out_is_compared_without_being_seen(
+    cli: Cli, masked: Callable[..., str]
+) -> None:
+    cli.write(s=masked(name="Load"))
+    assert (await cli.apply()).stdout.startswith("schedule S: changed\n  step 2 (SqlScript): removed\n")
     before = await cli.stored()
+    assert (await cli.apply()).stdout.splitlines()[0] == "schedule S: unchanged"
+    assert await cli.stored() == before
+
+    cli.write(s=masked(name="Load").replace("planted-secret", "planted-new"))
+    for options, would in ((["--dry-run"], "would be "), ([], "")):
+        result = await cli.apply(*options)
+        assert result.stdout.splitlines()[:2] == [
+            f"schedule S: {would}changed",
+            "  step 1 Load (SqlScript): sqlConnectionString: may be another secret",
+        ]
+        assert "planted" not in result.output
+    assert (await cli.apply("--dry-run")).stdout.splitlines()[0] == "schedule S: unchanged"
+
+
+async def test_a_secret_of_a_connected_system_is_sent_each_time(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
+    connectors = {**registry.all_connectors(), "Keyed": Keyed()}
+    monkeypatch.setattr("api.services.connected_systems.all_connectors", lambda: connectors)
+    cli.write(s="name: J\nconnectorName: Keyed\nsettings: {url: u, apiKey: planted-key}")
     await cli.apply()
-    assert before["S"]["lastUpdated"] < (await cli.stored())["S"]["lastUpdated"]
+    for options in (["--dry-run"], []):
+        result = await cli.apply(*options)
+        assert (result.exit_code, result.stdout.splitlines()[0]) == (0, "connected system J: unchanged")
+        assert "connected system J: settings.apiKey is sent each time" in result.stderr
+        assert "planted-key" not in result.output
+    cli.write(s="name: J\nconnectorName: Keyed\nsettings: {url: u, apiKey: '***'}")
+    assert (await cli.apply()).stderr == ""
+
+
+async def test_what_another_writer_changed_in_between_is_not_overwritten(
+    cli: Cli, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await cli.rota.create(name="S")
+    cli.write(s="name: S\ndescription: ours")
+    ask = ApiClient.try_update_schedule
+
+    def ask_and_be_late(client: ApiClient, schedule_id: str, body: Mapping[str, Any]) -> tuple[ScheduleDetail, str]:
+        answer = ask(client, schedule_id, body)
+        client.set_enabled(schedule_id, enabled=True)
+        return answer
+
+    monkeypatch.setattr(ApiClient, "try_update_schedule", ask_and_be_late)
+    result = await cli.apply()
+    assert result.exit_code == 1
+    assert "s.yaml:1: schedule 'S': The schedule has been changed since it was read" in result.stderr
+    assert (await cli.stored())["S"]["description"] is None
