@@ -73,9 +73,8 @@ class ValidationFailed(ApiError):
 
     @classmethod
     def of_fields(cls, fields: FieldErrors) -> "ValidationFailed":
-        """Returns the error of one or more fields; its message is the first field's."""
-        first = next(iter(fields.values()))[0]
-        return cls(first if len(fields) == 1 else "One or more fields are not valid.", fields=fields)
+        """Returns the error of one or more fields; its message is the first field's, as JIM stops at that."""
+        return cls(next(iter(fields.values()))[0], fields=fields)
 
 
 class Unauthorised(ApiError):

@@ -178,19 +178,20 @@ async def _save(
     before = None if is_new else desired_trigger(schedule, now)
     state_before = None if is_new else state_of(schedule, stored, context.box)
     _take_fields(schedule, body)
+    warnings = _take_timetable(schedule, body)
+    schedule.next_run_time = next_run_time(schedule, now)
     steps = stored
     if "steps" in body.model_fields_set:
         steps = read_steps(body.steps, schedule.id, {step.id: step for step in stored}, context.box)
-        await _check_owners(session, schedule.id, steps)
-    warnings = _take_timetable(schedule, body) + await _step_warnings(session, steps)
-    schedule.next_run_time = next_run_time(schedule, now)
     session.add(schedule)
     try:
         await session.flush()
     except IntegrityError:
         raise Conflict(f"A schedule named '{body.name}' exists already.") from None
     if steps is not stored:
+        await _check_owners(session, schedule.id, steps)
         await replace_steps(session, steps, {step.id for step in stored})
+    warnings += await _step_warnings(session, steps)
     ordered = sorted(steps, key=lambda step: (step.step_index, step.position))
     answer = ScheduleDetailOut(
         **_fields(schedule, len(steps), warnings=warnings).model_dump(),

@@ -95,6 +95,7 @@ async def test_a_change_that_is_refused_late_changes_nothing(api: Rota, api_key:
     for body, status in refusals:
         answer = await api.http.put(path, json=body)
         assert answer.status_code == status, answer.text
+    assert answer.json()["message"] == "A schedule named 'taken' exists already."
     nowhere = await Client.connect("127.0.0.1:1", lazy=True, data_converter=data_converter)
     async with (
         serving(api.settings, nowhere) as url,
