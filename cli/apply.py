@@ -18,6 +18,7 @@ from cli.definitions import (
     name_of,
     place_of,
     told_of,
+    with_reason,
 )
 from cli.difference import (
     complete_steps,
@@ -61,10 +62,11 @@ class Applier:
     that would change nothing.
     """
 
-    def __init__(self, client: ApiClient, *, dry_run: bool = False) -> None:
-        """Takes the API, and whether to look only."""
+    def __init__(self, client: ApiClient, *, dry_run: bool = False, reason: str | None = None) -> None:
+        """Takes the API, whether to look only, and why schedules are changed."""
         self._client = client
         self._dry_run = dry_run
+        self._reason = reason
         self._directory = Directory(client)
         self._systems: dict[str, dict[str, Any]] | None = None
         self._planned: set[tuple[Any, Any]] = set()
@@ -179,7 +181,7 @@ class Applier:
             if self._is_ahead(document):
                 about = "it names a connected system or run profile that would be created, and is compared only then"
                 return Applied(what, "changed" if found else "created", (about,))
-            body = self._directory.resolve(document)
+            body = with_reason(self._directory.resolve(document), self._reason)
             if not found:
                 created = self._client.create_schedule(body, dry_run=self._dry_run)
                 warnings = [*ignored_fields(body, created), *warning_lines(created)]

@@ -76,6 +76,43 @@ class Preview(TypedDict):
     items: list[PreviewTime]
 
 
+class ScheduleVersion(TypedDict):
+    """What the commands show of one change of a schedule."""
+
+    version: int
+    operation: str
+    initiatedByType: str
+    initiatedByName: str | None
+    when: str
+    reason: str | None
+    summary: str
+
+
+class DiffNode(TypedDict):
+    """A part of a schedule that differs between two versions."""
+
+    name: str
+    kind: str
+    change: str
+    isSecret: bool
+    oldValue: Any
+    newValue: Any
+    children: list["DiffNode"]
+
+
+class ScheduleDiff(TypedDict):
+    """What differs between two versions of a schedule."""
+
+    objectName: str
+    oldVersion: int
+    newVersion: int
+    root: DiffNode
+    addedCount: int
+    removedCount: int
+    modifiedCount: int
+    hasChanges: bool
+
+
 class Execution(TypedDict):
     """What the commands show of an execution."""
 
@@ -284,13 +321,24 @@ class ApiClient:
     def _version(self, response: httpx.Response) -> tuple[ScheduleDetail, str]:
         return cast("ScheduleDetail", self._json(response)), response.headers.get("ETag", "")
 
-    def delete_schedule(self, schedule_id: str) -> None:
-        """Deletes a schedule."""
-        self._call("DELETE", f"schedules/{schedule_id}")
+    def delete_schedule(self, schedule_id: str, *, reason: str | None = None) -> None:
+        """Deletes a schedule; the reason goes to its change history."""
+        self._call("DELETE", f"schedules/{schedule_id}", query=_with_reason(reason))
 
-    def set_enabled(self, schedule_id: str, *, enabled: bool) -> Schedule:
-        """Lets a schedule's trigger fire, or keeps it from firing."""
-        return cast("Schedule", self._call("POST", f"schedules/{schedule_id}/{'enable' if enabled else 'disable'}"))
+    def set_enabled(self, schedule_id: str, *, enabled: bool, reason: str | None = None) -> Schedule:
+        """Lets a schedule's trigger fire, or keeps it from firing; the reason goes to its change history."""
+        action = "enable" if enabled else "disable"
+        return cast("Schedule", self._call("POST", f"schedules/{schedule_id}/{action}", query=_with_reason(reason)))
+
+    def list_versions(self, schedule_id: str, limit: int) -> list[ScheduleVersion]:
+        """Returns the changes of a schedule, the latest first; `limit` at most."""
+        return list(self._items(f"schedules/{schedule_id}/change-history", {}, limit))
+
+    def compare_versions(self, schedule_id: str, old: int, new: int) -> ScheduleDiff:
+        """Returns what differs between two versions of a schedule."""
+        query = {"fromVersion": old, "toVersion": new}
+        path = f"schedules/{schedule_id}/change-history/compare"
+        return cast("ScheduleDiff", self._call("GET", path, query=query))
 
     def preview(self, body: Mapping[str, Any]) -> Preview:
         """Returns what the timetable of a body means; nothing is stored."""
@@ -328,6 +376,14 @@ class ApiClient:
             ids = ", ".join(schedule["id"] for schedule in found)
             raise ApiFailure(f"{len(found)} schedules are called {name_or_id!r}: name one by its id: {ids}")
         return found[0]
+
+    def find_schedule_id(self, name_or_id: str) -> str:
+        """Returns the id of the one schedule with exactly this name; an id as it is: the schedule may be deleted.
+
+        Raises:
+            ApiFailure: No schedule has the name, or several do.
+        """
+        return name_or_id if _is_guid(name_or_id) else self.find_schedule(name_or_id)["id"]
 
     def find_schedules(self, name: str) -> list[Schedule]:
         """Returns the schedules with exactly this name; an API other than Rota's may have several."""
@@ -538,6 +594,10 @@ def match_prefix(prefix: str, executions: Iterable[Execution]) -> str:
         ids = ", ".join(f"{execution['id']} ({execution['scheduleName']})" for execution in found)
         raise ApiFailure(f"{prefix!r} is the beginning of several ids; give more of it: {ids}")
     return found[0]["id"]
+
+
+def _with_reason(reason: str | None) -> dict[str, str] | None:
+    return {"changeReason": reason} if reason else None
 
 
 def _is_guid(text: str) -> bool:

@@ -19,7 +19,9 @@ _PLACEHOLDER: Final = re.compile(r"\{(\w+)\}")
 _SYSTEM, _SYSTEM_ID = "connectedSystem", "connectedSystemId"
 _PROFILE, _PROFILE_ID = "runProfile", "runProfileId"
 
-_NEVER_SHOWN: Final = frozenset({"changereason"})
+_REASON: Final = "changeReason"
+
+_NEVER_SHOWN: Final = frozenset({_REASON.lower()})
 """What the API takes and does not show, in lower case."""
 
 
@@ -223,6 +225,14 @@ def name_of(document: Mapping[str, Any]) -> str:
     if not isinstance(name, str) or not name.strip():
         raise DefinitionError(f"{place_of(document)}`name` is missing: it says which one this is")
     return name
+
+
+def with_reason(document: Document, reason: str | None) -> Document:
+    """Returns the document of a schedule with the reason of its change; without one, with its own if it has one."""
+    if reason is None:
+        return document
+    fields = {name: value for name, value in document.items() if name.lower() != _REASON.lower()}
+    return Document.at(document.place, fields | {_REASON: reason})
 
 
 class Directory:

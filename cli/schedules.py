@@ -46,14 +46,19 @@ from cli.definitions import (
     name_of,
     place_of,
     told_of,
+    with_reason,
 )
 from cli.difference import holds_mask
 from cli.export import schedule_document, write_documents
+from cli.history import print_diff, print_versions
 from cli.watch import watch_and_exit
 
 app = typer.Typer(
-    help="Schedules: list, show, preview, create, export, apply, run, enable, disable, delete.", no_args_is_help=True
+    help="Schedules: list, show, preview, create, export, apply, run, enable, disable, delete, history.",
+    no_args_is_help=True,
 )
+
+ReasonOption = Annotated[str | None, typer.Option("--reason", help="Why; kept in the change history.")]
 
 ScheduleArgument = Annotated[str, typer.Argument(metavar="NAME_OR_ID", help="Exact name or id of the schedule.")]
 
@@ -428,6 +433,7 @@ def _step_text(step: Mapping[str, Any], run_profiles: Mapping[tuple[int, int], s
 def create_command(
     file: Annotated[Path, typer.Option("--file", "-f", exists=True, dir_okay=False, help="YAML or JSON file.")],
     *,
+    reason: ReasonOption = None,
     url: UrlOption = DEFAULT_API_URL,
     api_key: KeyOption = None,
 ) -> None:
@@ -440,7 +446,7 @@ def create_command(
     with connected(url, api_key) as client:
         document = _only_schedule(load_documents(file), file)
         with told_of(document, f"schedule {name_of(document)!r}"):
-            schedule = client.create_schedule(Directory(client).resolve(document))
+            schedule = client.create_schedule(with_reason(Directory(client).resolve(document), reason))
         typer.echo(printable(f"schedule {schedule['name']}: created, id {schedule['id']}"))
         for line in [*ignored_fields(document, schedule), *warning_lines(schedule)]:
             typer.echo(printable(line), err=True)
@@ -497,6 +503,7 @@ def apply_command(
     ],
     *,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Show what would be changed, and change nothing.")] = False,
+    reason: ReasonOption = None,
     url: UrlOption = DEFAULT_API_URL,
     api_key: KeyOption = None,
 ) -> None:
@@ -518,7 +525,7 @@ def apply_command(
         _check_names([document for document in documents if not is_connected_system(document)])
         done: Counter[str] = Counter()
         try:
-            for outcome in chain(failures, Applier(client, dry_run=dry_run).apply(documents)):
+            for outcome in chain(failures, Applier(client, dry_run=dry_run, reason=reason).apply(documents)):
                 if isinstance(outcome, Applied):
                     done[outcome.result] += 1
                     _print_applied(outcome, dry_run=dry_run)
@@ -608,25 +615,37 @@ def run_command(
 
 
 @app.command("enable")
-def enable_command(schedule: ScheduleArgument, *, url: UrlOption = DEFAULT_API_URL, api_key: KeyOption = None) -> None:
+def enable_command(
+    schedule: ScheduleArgument,
+    *,
+    reason: ReasonOption = None,
+    url: UrlOption = DEFAULT_API_URL,
+    api_key: KeyOption = None,
+) -> None:
     """Lets a schedule's trigger fire.
 
     Example: rota schedules enable "Daily sync"
     """
     with connected(url, api_key) as client:
-        enabled = client.set_enabled(client.find_schedule(schedule)["id"], enabled=True)
+        enabled = client.set_enabled(client.find_schedule(schedule)["id"], enabled=True, reason=reason)
     following = f"next run {local_time(enabled['nextRunTime'])}" if enabled["nextRunTime"] else "it runs on demand only"
     typer.echo(printable(f"{enabled['name']}: enabled, {following}"))
 
 
 @app.command("disable")
-def disable_command(schedule: ScheduleArgument, *, url: UrlOption = DEFAULT_API_URL, api_key: KeyOption = None) -> None:
+def disable_command(
+    schedule: ScheduleArgument,
+    *,
+    reason: ReasonOption = None,
+    url: UrlOption = DEFAULT_API_URL,
+    api_key: KeyOption = None,
+) -> None:
     """Keeps a schedule's trigger from firing. A running execution goes on, and `run` still works.
 
     Example: rota schedules disable "Daily sync"
     """
     with connected(url, api_key) as client:
-        disabled = client.set_enabled(client.find_schedule(schedule)["id"], enabled=False)
+        disabled = client.set_enabled(client.find_schedule(schedule)["id"], enabled=False, reason=reason)
     typer.echo(printable(f"{disabled['name']}: disabled"))
 
 
@@ -635,10 +654,11 @@ def delete_command(
     schedule: ScheduleArgument,
     *,
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
+    reason: ReasonOption = None,
     url: UrlOption = DEFAULT_API_URL,
     api_key: KeyOption = None,
 ) -> None:
-    """Deletes a schedule. Its past executions stay; a running one goes on.
+    """Deletes a schedule. Its past executions and its history stay; a running one goes on.
 
     Example: rota schedules delete "Daily sync" --yes
     """
@@ -647,5 +667,43 @@ def delete_command(
         name = printable(found["name"])
         if not yes:
             typer.confirm(f"Delete the schedule {name} ({found['id']})?", abort=True, err=True)
-        client.delete_schedule(found["id"])
+        client.delete_schedule(found["id"], reason=reason)
     typer.echo(f"{name}: deleted")
+
+
+@app.command("history")
+def history_command(
+    schedule: Annotated[
+        str,
+        typer.Argument(metavar="NAME_OR_ID", help="Exact name or id of the schedule; the id of one that is deleted."),
+    ],
+    *,
+    compare: Annotated[
+        tuple[int, int] | None,
+        typer.Option(metavar="A B", help="Show what differs between these two versions."),
+    ] = None,
+    limit: Annotated[int, typer.Option(min=1, max=10_000, help="How many versions at most.")] = 20,
+    as_json: JsonOption = False,
+    url: UrlOption = DEFAULT_API_URL,
+    api_key: KeyOption = None,
+) -> None:
+    """Shows who changed a schedule, when and why, the latest first; or what differs between two versions.
+
+    Example: rota schedules history "Daily sync" --compare 1 3
+    """
+    with connected(url, api_key) as client:
+        schedule_id = client.find_schedule_id(schedule)
+        if compare is not None:
+            diff = client.compare_versions(schedule_id, *compare)
+            if as_json:
+                print_json(diff)
+            else:
+                print_diff(make_console(), diff)
+            return
+        versions = client.list_versions(schedule_id, limit)
+    if as_json:
+        print_json(versions)
+        return
+    print_versions(make_console(), versions)
+    if len(versions) == limit:
+        typer.echo(f"These are the latest {limit}; --limit shows more.", err=True)

@@ -54,6 +54,7 @@ PRINTS: dict[str, list[list[str]]] = {
         ],
         [r"Reused from execution", r"Evening export: Complete in \d"],
         [r"schedules/evening-export\.yaml\n", r"0 created, 0 changed, 3 unchanged, 0 failed\n\Z"],
+        [r"\n2 .* Disabled +Office move\n1 .* Created with 3 steps", r"1 to 2: 1 modified\nisEnabled: true -> false\n"],
         [r"Slow import +(Queued|InProgress)", r"Slow import: Cancelled", r"Output of import\.sh:"],
         [r"rota_ak_[0-9a-f]{64}\n", r"dashboard\W+Reader", r"Revoked: dashboard"],
         [r"Nightly import: deleted\nSlow import: deleted\nEvening export: deleted\n\Z"],
