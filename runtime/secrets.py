@@ -5,11 +5,13 @@ import contextlib
 import hashlib
 import hmac
 import os
+import re
 import tempfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote, quote_plus
 
 from cryptography.fernet import Fernet, InvalidToken
 from pydantic import BaseModel
@@ -79,6 +81,27 @@ class SecretBox:
             SecretKeyError: It was sealed with another key.
         """
         return hmac.digest(self._fingerprint_key, f"{place}\0{self.open(sealed)}".encode(), "sha256").hex()
+
+
+class OpenedSecrets(SecretBox):
+    """A box that remembers what was opened with it, so that it can be hidden wherever it turns up."""
+
+    def __init__(self, box: SecretBox) -> None:
+        """Opens what this box opens."""
+        vars(self).update(vars(box))
+        self._opened: set[str] = set()
+
+    def open(self, sealed: str) -> str:
+        """Returns the text of a sealed form, as `SecretBox.open` does."""
+        text = super().open(sealed)
+        # What names a variable is no secret; messages say which one.
+        if is_sealed(sealed) and "${env:" not in text:
+            self._opened.add(text)
+        return text
+
+    def hide(self, text: str) -> str:
+        """Returns a text with every secret hidden that was opened so far."""
+        return scrubber(sorted(self._opened))(text)
 
 
 def is_sealed(value: object) -> bool:
@@ -168,3 +191,17 @@ def mask_fields(model: type[BaseModel], values: Mapping[str, Any], box: SecretBo
             return MASK
 
     return _change(model, values, masked)
+
+
+def scrubber(secrets: Sequence[str]) -> Callable[[str], str]:
+    """Returns a function that hides secrets in a text, as they are and as URLs write them."""
+    forms = {form for secret in secrets if secret for form in (secret, quote(secret, safe=""), quote_plus(secret))}
+    # One of three characters or less is hidden only where it stands alone: holes in words would tell it.
+    patterns = [
+        re.escape(form) if len(form) > 3 else rf"(?<!\w){re.escape(form)}(?!\w)"
+        for form in sorted(forms, key=len, reverse=True)
+    ]
+    if not patterns:
+        return lambda text: text
+    found = re.compile("|".join(patterns))
+    return lambda text: found.sub(MASK, text)

@@ -4,6 +4,7 @@ import asyncio
 import logging
 import os
 import socket
+import traceback
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
 from typing import Any, Final
@@ -17,7 +18,7 @@ from activities.support.step_type import StepFailure, StepRun, StepType
 from activities.support.worker_context import WorkerContext
 from contracts.execution import StepHeartbeat, StepInput, StepOutcome, StepProgress, StepStatus
 from contracts.names import STEP_CANCELLED, STEP_FAILED, STEP_INTERRUPTED, STEP_TIMED_OUT
-from runtime.secrets import SecretBox, SecretKeyError
+from runtime.secrets import OpenedSecrets, SecretBox, SecretKeyError, scrubber
 
 HEARTBEAT_SECONDS: Final = 1.0
 """A cancel reaches an activity with the answer to a heartbeat."""
@@ -54,7 +55,7 @@ class _Attempt:
         self._step_type = step_type
         self._step = step
         self._worker = worker
-        self._box = box
+        self._box = OpenedSecrets(box)
         self._started_at = datetime.now(UTC)
         self._output = OutputTail()
         self._run: StepRun[Any] | None = None
@@ -78,14 +79,15 @@ class _Attempt:
             if details is not None and details.cancel_requested:
                 raise self._error(STEP_CANCELLED, StepStatus.CANCELLED, "Cancelled.", final=True) from None
             raise
-        except Exception as failure:
+        except Exception as failure:  # noqa: BLE001 - a defect is logged, less its secrets
             if deadline.expired():
                 raise self._error(STEP_TIMED_OUT, StepStatus.FAILED, f"Timed out after {limit} s.") from None
             if isinstance(failure, StepFailure | SecretKeyError):
                 final = not (isinstance(failure, StepFailure) and failure.retryable)
                 raise self._error(STEP_FAILED, StepStatus.FAILED, str(failure), final=final) from None
-            # A defect of the step type. Its text may hold anything, secrets too: it stays in this worker's log.
-            _logger.exception("step type %s failed unexpectedly", self._step_type.name)
+            # A defect of the step type. Its text may hold anything: it stays in this worker's log.
+            trace = self._trace()
+            _logger.error("step type %s failed unexpectedly\n%s", self._step_type.name, trace)  # noqa: TRY400 - as above
             message = (
                 f"{self._step_type.name} failed unexpectedly ({type(failure).__name__}); see the log of {_WORKER}."
             )
@@ -93,7 +95,15 @@ class _Attempt:
         finally:
             heartbeats.cancel()
         warning = self._run.warning if self._run else None
-        return self._outcome(StepStatus.COMPLETED_WITH_WARNING if warning else StepStatus.COMPLETED, warning)
+        return self._outcome(
+            StepStatus.COMPLETED_WITH_WARNING if warning else StepStatus.COMPLETED,
+            self._box.hide(warning) if warning else None,
+        )
+
+    def _trace(self) -> str:
+        """Returns the trace of what is being handled, without secrets: opened ones, and variables that steps may name."""
+        hide = scrubber(list(self._worker.named_environment.values()))
+        return self._box.hide(hide(traceback.format_exc().rstrip()))
 
     async def _work(self) -> None:
         run = self._run = StepRun(
@@ -138,9 +148,10 @@ class _Attempt:
 
     def _progress(self) -> StepProgress | None:
         if self._run is not None and self._run.progress is not None:
-            return self._run.progress
+            message = self._run.progress.message
+            return self._run.progress.model_copy(update={"message": message and self._box.hide(message)})
         line = self._output.last_line
-        return StepProgress(message=line) if line else None
+        return StepProgress(message=self._box.hide(line)) if line else None
 
     def _outcome(self, status: StepStatus, message: str | None) -> StepOutcome:
         run = self._run
@@ -148,7 +159,7 @@ class _Attempt:
             status=status,
             message=message,
             exit_code=run.exit_code if run else None,
-            output_tail=self._output.text(),
+            output_tail=self._box.hide(self._output.text()),
             attempts=activity.info().attempt,
             host=_HOST,
             processes_ended=run.processes_ended if run else 0,
@@ -162,7 +173,7 @@ class _Attempt:
         )
 
     def _error(self, kind: str, status: StepStatus, message: str, *, final: bool = False) -> ApplicationError:
-        message = message[:_MESSAGE_LENGTH]
+        message = self._box.hide(message)[:_MESSAGE_LENGTH]
         outcome = self._outcome(status, message)
         if self._is_followed(kind, final=final):
             # Many attempts of many steps stay in one history, which may have 50 MB.

@@ -7,10 +7,10 @@ every part hidden that is not known to be harmless.
 """
 
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Final
-from urllib.parse import quote, quote_plus, unquote, unquote_plus
+from urllib.parse import quote_plus, unquote, unquote_plus
 
 from activities.support.sql.options import (
     DIALECT_NAMES,
@@ -187,20 +187,6 @@ def parse_connection_string(text: str, environment: Mapping[str, str]) -> Target
         return _target(reading.dialect, {option: _expand(value, environment) for option, value in values.items()})
     except ValueError as error:
         raise StepFailure(f"{error}", retryable=False) from None
-
-
-def scrubber(secrets: Sequence[str]) -> Callable[[str], str]:
-    """Returns a function that hides secrets in a text, as they are and as URLs write them."""
-    forms = {form for secret in secrets for form in (secret, quote(secret, safe=""), quote_plus(secret))}
-    # One of three characters or less is hidden only where it stands alone: holes in words would tell it.
-    patterns = [
-        re.escape(form) if len(form) > 3 else rf"(?<!\w){re.escape(form)}(?!\w)"
-        for form in sorted(forms, key=len, reverse=True)
-    ]
-    if not patterns:
-        return lambda text: text
-    found = re.compile("|".join(patterns))
-    return lambda text: found.sub(MASK, text)
 
 
 def _read(text: str) -> _Reading:

@@ -11,12 +11,13 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, Final
 
-from activities.support.sql.connection import Target, scrubber
+from activities.support.sql.connection import Target
 from activities.support.sql.options import Dialect
 from activities.support.sql.session import ConnectionLostError, Result, Session, SessionContext, SqlError, Stopped
 from activities.support.sql.split import Role, SplitError, Statement, split_script
 from activities.support.step_type import StepFailure
 from contracts.execution import StepProgress
+from runtime.secrets import scrubber
 
 SCRIPT_LIMIT_BYTES: Final = 16 * 1024 * 1024
 """How large a script may be: a megabyte takes a second or two to split. Bulk data is for the database's own loader."""

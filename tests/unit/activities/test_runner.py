@@ -14,12 +14,13 @@ from temporalio.testing import ActivityEnvironment
 from activities.support.runner import step_activity
 from activities.support.step_type import StepConfig, StepFailure, StepRun, StepType
 from activities.support.worker_context import WorkerContext
-from contracts.execution import StepHeartbeat, StepInput, StepOutcome, StepStatus
+from contracts.execution import StepHeartbeat, StepInput, StepOutcome, StepProgress, StepStatus
 from contracts.names import STEP_CANCELLED, STEP_FAILED, STEP_INTERRUPTED, STEP_TIMED_OUT
 from runtime.secrets import Sealed, SecretBox
 
 BOX = SecretBox("the key of these tests")
 CANARY = "S3cret-canary"
+VARIABLE = "canary of a variable"
 
 
 class ProbeConfig(StepConfig):
@@ -57,8 +58,24 @@ class Probe(StepType[ProbeConfig]):
                 await asyncio.Event().wait()
 
 
+class Talker(StepType[ProbeConfig]):
+    name = "Talker"
+    config_model = ProbeConfig
+
+    async def run(self, step: StepRun[ProbeConfig]) -> None:
+        step.output.write_line(f"the token is {step.config.token}")
+        step.report(StepProgress(message=f"sending {step.config.token}"))
+        match step.config.does:
+            case "fail":
+                raise StepFailure(f"{step.config.token} was refused")
+            case "defect":
+                raise KeyError(f"{step.config.token} and {VARIABLE}")
+        step.warn(f"{step.config.token} is weak")
+
+
 async def attempt(
     config: dict[str, Any],
+    step_type: StepType[ProbeConfig] | None = None,
     *,
     environment: ActivityEnvironment | None = None,
     **fields: Any,
@@ -71,7 +88,7 @@ async def attempt(
         config=config,
         **fields,
     )
-    activity = step_activity(Probe(), WorkerContext(), BOX)
+    activity = step_activity(step_type or Probe(), WorkerContext(named_environment={"A": VARIABLE, "B": ""}), BOX)
     outcome: StepOutcome = await (environment or ActivityEnvironment()).run(activity, step)
     return outcome
 
@@ -99,6 +116,37 @@ async def test_a_defect_of_a_step_type_is_told_without_its_text(does: str) -> No
     assert CANARY not in str(error) + str(error.details) + str(error.__cause__)
     assert "failed unexpectedly" in error.message
     assert outcome_of(error).output_tail == "some output\n"
+
+
+async def test_a_secret_that_a_step_was_given_is_hidden_in_what_it_says() -> None:
+    heartbeats: list[Any] = []
+    environment = ActivityEnvironment()
+    environment.on_heartbeat = lambda *details: heartbeats.append(details)
+
+    outcome = await attempt({"token": BOX.seal(CANARY)}, Talker(), environment=environment)
+
+    assert outcome.message == "*** is weak"
+    assert outcome.output_tail == "the token is ***\n"
+    assert outcome.progress == StepProgress(message="sending ***")
+    assert heartbeats
+    assert CANARY not in str(heartbeats)
+
+
+@pytest.mark.parametrize(
+    ("does", "message", "logged"),
+    [
+        ("fail", "*** was refused", ""),
+        ("defect", "Talker failed unexpectedly (KeyError)", "KeyError: '*** and ***'"),
+    ],
+)
+async def test_and_in_how_it_fails(does: str, message: str, logged: str, caplog: pytest.LogCaptureFixture) -> None:
+    with pytest.raises(ApplicationError) as failed:
+        await attempt({"token": BOX.seal(CANARY), "does": does}, Talker())
+
+    assert failed.value.message.startswith(message)
+    assert logged in caplog.text
+    for secret in (CANARY, VARIABLE):
+        assert secret not in f"{failed.value!r} {failed.value.details} {failed.value.__cause__!r} {caplog.text}"
 
 
 async def test_a_field_that_is_not_valid_is_named_and_a_secret_is_not_shown() -> None:
