@@ -32,6 +32,10 @@ _SUSPECT_ESCAPE: Final = re.compile(r"\\u(?:0000|[dD][89a-fA-F])")
 _UNSTORABLE: Final = re.compile("[\0\ud800-\udfff]")
 
 _NO_OBJECT: Final = "The body must be a JSON object."
+_NO_UTF8: Final = "Send the body in UTF-8."
+
+# Byte-order marks of UTF-16 and UTF-32; the little-endian one of UTF-32 begins as that of UTF-16.
+_OTHER_MARKS: Final = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE, codecs.BOM_UTF32_BE)
 
 Handler = Callable[[Request], Coroutine[Any, Any, Response]]
 
@@ -121,7 +125,7 @@ def check_media_type(headers: Mapping[str, str]) -> None:
     for parameter in parameters.split(";"):
         name, _, value = parameter.partition("=")
         if name.strip().lower() == "charset" and value.strip().strip('"').lower() not in {"utf-8", "utf8"}:
-            raise UnsupportedMediaType("Send the body in UTF-8.")
+            raise UnsupportedMediaType(_NO_UTF8)
     if headers.get("content-encoding", "identity").strip().lower() != "identity":
         raise UnsupportedMediaType("Send the body without compression.")
 
@@ -133,7 +137,10 @@ def parse_json(body: bytes) -> dict[str, Any]:
         ValidationFailed: It is no JSON object, nests too deep, has a property twice, or text that no database can
             store.
         PayloadTooLarge: It holds more objects and arrays than any request needs.
+        UnsupportedMediaType: It is in UTF-16 or UTF-32.
     """
+    if body.startswith(_OTHER_MARKS):
+        raise UnsupportedMediaType(_NO_UTF8)
     body = body.removeprefix(codecs.BOM_UTF8)
     if not body.strip():
         raise ValidationFailed(_NO_OBJECT)

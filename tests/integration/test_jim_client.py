@@ -46,6 +46,12 @@ LAST_EXECUTION: Final = {
     "lastExecutionCompletedAt",
     "lastExecutionErrorMessage",
 }
+LAST_OF_ALL: Final = {
+    "name": "psm-run-fail",
+    "lastExecutionStatus": "Failed",
+    "lastExecutionCurrentStepIndex": 0,
+    "lastExecutionTotalSteps": 2,
+}
 SCHEDULE: Final = {
     *("id", "name", "description", "triggerType", "cronExpression", "patternType", "daysOfWeek", "runTimes"),
     *("intervalValue", "intervalUnit", "intervalWindowStart", "intervalWindowEnd", "isEnabled"),
@@ -220,6 +226,11 @@ async def test_the_module_gets_what_it_reads(rota: Rota, outcome: Path) -> None:
             kept.add(answer.json()["id"])
         if path == "/api/v1/schedules?page=1&pageSize=100":
             assert {item["id"] for item in answer.json()["items"]} == kept
+        if request["cmdlet"] == "Get-JIMSchedule list, last execution columns":
+            [ran] = [item for item in answer.json()["items"] if item["lastExecutionId"]]
+            assert {name: ran[name] for name in LAST_OF_ALL} == LAST_OF_ALL
+            assert ran["lastExecutionCompletedAt"]
+            assert ran["lastExecutionErrorMessage"]
     assert (len(TRAFFIC), sent) == (173, 159)
     assert len(refused) == len(OTHERWISE)
     assert not kept
