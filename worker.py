@@ -19,6 +19,7 @@ from temporalio.worker.workflow_sandbox import SandboxedWorkflowRunner, SandboxR
 from temporalio.workflow import Info
 
 from activities.support.marker import end_orphans
+from activities.support.output_store import OutputStore
 from activities.support.recording import Recorder
 from activities.support.registry import step_types
 from activities.support.runner import HEARTBEAT_SECONDS, step_activity
@@ -40,14 +41,15 @@ WORKFLOWS: Final = (ScheduleExecution, UpkeepPass)
 MAX_CACHED_WORKFLOWS: Final = 500
 
 
-def worker_context(settings: Settings) -> WorkerContext:
-    """Returns what a worker with these settings allows its steps."""
+def worker_context(settings: Settings, catalogue: Catalogue | None) -> WorkerContext:
+    """Returns what a worker with these settings allows its steps, and with this catalogue, if it has one."""
     return WorkerContext(
         script_roots=tuple(root.resolve() for root in settings.script_roots),
         step_environment=settings.step_environment(os.environ),
         named_environment=settings.named_environment(os.environ),
         powershell=settings.powershell,
         kill_grace=settings.kill_grace_seconds,
+        outputs=OutputStore(catalogue, settings.output_bytes) if catalogue else None,
     )
 
 
@@ -102,8 +104,8 @@ class _Limits(TypedDict):
     graceful_shutdown_timeout: timedelta
 
 
-def _step_activities(settings: Settings) -> list[Callable[..., Any]]:
-    context = worker_context(settings)
+def _step_activities(settings: Settings, catalogue: Catalogue | None) -> list[Callable[..., Any]]:
+    context = worker_context(settings, catalogue)
     return [step_activity(step_type, context, settings.secret_box) for step_type in step_types().values()]
 
 
@@ -117,12 +119,12 @@ def _limits(settings: Settings) -> _Limits:
     }
 
 
-def build_pool_worker(client: Client, pool: str, settings: Settings) -> Worker:
-    """Returns a worker for the steps of one worker pool alone, not yet running. It needs no catalogue."""
+def build_pool_worker(client: Client, pool: str, settings: Settings, catalogue: Catalogue | None = None) -> Worker:
+    """Returns a worker for the steps of one worker pool alone, not yet running. With a catalogue it stores their output."""
     return Worker(
         client,
         task_queue=step_task_queue(settings.task_queue, pool),
-        activities=_step_activities(settings),
+        activities=_step_activities(settings, catalogue),
         **_limits(settings),
     )
 
@@ -136,7 +138,7 @@ def build_worker(client: Client, catalogue: Catalogue, settings: Settings) -> Wo
         activities=[
             *Recorder(catalogue).activities,
             *Upkeep(catalogue, client, settings.task_queue).activities,
-            *_step_activities(settings),
+            *_step_activities(settings, catalogue),
         ],
         workflow_runner=workflow_runner(),
         max_cached_workflows=MAX_CACHED_WORKFLOWS,
@@ -160,17 +162,20 @@ async def run_worker(settings: Settings, pools: Sequence[str] = ()) -> None:
 
     Args:
         settings: Rota's settings.
-        pools: Serve the steps of these worker pools alone, without the catalogue; none of them: executions, and the
-            steps that name no pool.
+        pools: Serve the steps of these worker pools alone, for which the catalogue is not needed: where
+            `ROTA_DATABASE_URL` names it, their output is stored there. None of them: executions, and the steps that
+            name no pool.
     """
     async with AsyncExitStack() as stack:
         await asyncio.to_thread(end_orphans, settings.kill_grace_seconds)
         client = await connect_when_up()
-        if pools:
-            workers = [build_pool_worker(client, pool, settings) for pool in dict.fromkeys(pools)]
-        else:
+        catalogue = None
+        if settings.database_url or not pools:
             catalogue = Catalogue(settings.catalogue_url)
             stack.push_async_callback(catalogue.close)
+        if pools or catalogue is None:
+            workers = [build_pool_worker(client, pool, settings, catalogue) for pool in dict.fromkeys(pools)]
+        else:
             workers = [build_worker(client, catalogue, settings)]
         for worker in workers:
             await stack.enter_async_context(worker)

@@ -15,9 +15,11 @@ from api.failed_keys import FailedKeys
 from api.openapi import DESCRIPTION, TAGS, DocumentedApi, operation_id
 from api.request_ids import install_request_ids, mark_log_lines
 from api.routes import change_history, connected_systems, executions, health, schedules
+from api.services.feed import OutputFeed
 from catalogue.engine import Catalogue
 from runtime.logs import configure_logging
 from runtime.settings import Settings, load_settings
+from runtime.signals import called_at_stop
 from runtime.temporal import connect, connect_when_up
 from runtime.zones import use_packaged_zones
 
@@ -52,18 +54,22 @@ def create_app(settings: Settings, *, temporal: Client | None = None) -> FastAPI
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         catalogue = Catalogue(settings.catalogue_url)
+        outputs = OutputFeed(catalogue)
         app.state.context = Context(
             catalogue=catalogue,
             temporal=temporal or await connect(lazy=True),
             task_queue=settings.task_queue,
             box=settings.secret_box,
             failed_keys=FailedKeys(settings.failed_keys_per_minute),
+            outputs=outputs,
         )
         # A run needs the search attributes, and no worker may have been there yet.
         registering = asyncio.create_task(connect_when_up()) if temporal is None else None
-        yield
+        with called_at_stop(outputs.end):
+            yield
         if registering is not None:
             registering.cancel()
+        await outputs.close()
         await catalogue.close()
 
     app = DocumentedApi(

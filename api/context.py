@@ -7,6 +7,7 @@ from fastapi import Depends, Request
 from temporalio.client import Client
 
 from api.failed_keys import FailedKeys
+from api.services.feed import OutputFeed
 from catalogue.engine import Catalogue
 from runtime.secrets import SecretBox
 
@@ -20,6 +21,7 @@ class Context:
     task_queue: str
     box: SecretBox
     failed_keys: FailedKeys
+    outputs: OutputFeed
 
 
 def _context(request: Request) -> Context:

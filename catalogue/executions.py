@@ -1,6 +1,6 @@
 """Executions and the records of their steps: the snapshot that runs, and how it went."""
 
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
@@ -8,6 +8,7 @@ from typing import Any, Final
 from uuid import UUID, uuid4
 
 from sqlalchemy import (
+    BigInteger,
     Column,
     ColumnElement,
     Connection,
@@ -127,6 +128,12 @@ class StepRecord(SQLModel, table=True):
     host: str | None = Field(default=None, max_length=255)
     processes_ended: int = 0
     output_tail: str = Field(default="", sa_column=Column(Text, nullable=False))
+    output_bytes: int = Field(default=0, sa_column=Column(BigInteger, nullable=False, server_default="0"))
+    """How many bytes the last attempt printed; 0 where nobody knows."""
+    output_note: str | None = Field(default=None, max_length=500)
+    """Why not all is kept that the last attempt printed; None where there is no reason but its size."""
+    output_of: UUID | None = None
+    """The record whose stored output this one shows: that of another execution, whose outcome was reused."""
     progress: dict[str, Any] | None = Field(default=None, sa_column=Column(json_column()))
     activity_id: str | None = Field(default=None, max_length=64)
     activity_status: str | None = Field(default=None, max_length=64)
@@ -246,6 +253,8 @@ _OUTCOME_COLUMNS: Final = (
     "host",
     "processes_ended",
     "output_tail",
+    "output_bytes",
+    "output_note",
     "progress",
     "activity_id",
     "activity_status",
@@ -332,6 +341,7 @@ def _copy_records(columns: Sequence[str], reused_from: UUID) -> Insert:
         "attempts": literal(0),
         "processes_ended": literal(0),
         "output_tail": literal(""),
+        "output_bytes": literal(0),
     }
     note = f"Reused from execution {reused_from}."
     values: dict[str, ColumnElement[Any]] = {
@@ -340,6 +350,8 @@ def _copy_records(columns: Sequence[str], reused_from: UUID) -> Insert:
         **fresh,
         **{name: _RECORDS.c[name] for name in columns},
     }
+    if "output_tail" in columns:
+        values["output_of"] = func.coalesce(_RECORDS.c.output_of, _RECORDS.c.id)
     if "error_message" in columns:
         said = _RECORDS.c.error_message
         values["error_message"] = case((said.is_(None), note), else_=literal(f"{note} ") + said)
@@ -396,6 +408,30 @@ async def get_step_records(session: AsyncSession, execution_id: UUID) -> Sequenc
     """Returns the records of an execution's steps, in the order of the plan."""
     query = select(StepRecord).where(StepRecord.execution_id == execution_id).order_by(col(StepRecord.position))
     return (await session.exec(query)).all()
+
+
+async def get_step_record(session: AsyncSession, execution_id: UUID, record_id: UUID) -> StepRecord | None:
+    """Returns the record of a step of an execution."""
+    record = await session.get(StepRecord, record_id)
+    return record if record is not None and record.execution_id == execution_id else None
+
+
+@dataclass(frozen=True)
+class StepState:
+    """How far a step has come."""
+
+    status: StepStatus
+    ended_attempts: int
+    """How many attempts have ended of those that others follow."""
+
+
+async def step_states(session: AsyncSession, record_ids: Iterable[UUID]) -> dict[UUID, StepState]:
+    """Returns how far those steps have come whose records exist."""
+    query = select(StepRecord.id, StepRecord.status, StepRecord.attempt_history).where(
+        col(StepRecord.id).in_(list(record_ids))
+    )
+    rows = (await session.exec(query)).all()
+    return {record_id: StepState(StepStatus(status), len(history or [])) for record_id, status, history in rows}
 
 
 def is_held_back(execution: Execution) -> bool:
@@ -525,6 +561,8 @@ def _finish_values(step: FinishedStep) -> dict[str, Any]:
         "new_host": outcome.host,
         "new_processes_ended": outcome.processes_ended,
         "new_output_tail": outcome.output_tail,
+        "new_output_bytes": outcome.output_bytes,
+        "new_output_note": outcome.output_note,
         "new_progress": _progress(outcome.progress),
         "new_activity_id": outcome.activity_id,
         "new_activity_status": outcome.activity_status,

@@ -10,6 +10,9 @@ from pydantic import BaseModel, ConfigDict, Field
 OUTPUT_TAIL_BYTES = 64 * 1024
 """How much of a step's output is kept with the step, in bytes of UTF-8."""
 
+FOLLOWED_TAIL_BYTES = 4 * 1024
+"""How much of an attempt's output is carried at most where another attempt follows: many of them stay in one history."""
+
 
 class TriggerType(StrEnum):
     """What starts the executions of a schedule."""
@@ -102,6 +105,8 @@ class StepHeartbeat(BaseModel):
     """What the step type needs to take up the same external run again in its next attempt."""
     resumable: bool = False
     """Whether the next attempt takes up where this one stood; see `StepRun.resumable`."""
+    stores_output: bool = True
+    """Whether the worker stores what the step prints while it runs."""
 
 
 class StepSpec(BaseModel):
@@ -167,6 +172,10 @@ class StepAttempt(BaseModel):
     started_at: datetime | None = None
     """None where no worker took it."""
     completed_at: datetime | None = None
+    output_bytes: int = 0
+    """How many bytes of UTF-8 it printed."""
+    output_note: str | None = None
+    """Why not all is kept that it printed; None where it is, or is too large."""
 
 
 class StepOutcome(BaseModel):
@@ -177,7 +186,11 @@ class StepOutcome(BaseModel):
     """The error or warning, one line; None where there is nothing to say."""
     exit_code: int | None = None
     output_tail: str = ""
-    """The last `OUTPUT_TAIL_BYTES` of what the step printed."""
+    """The last `OUTPUT_TAIL_BYTES` of what the attempt printed."""
+    output_bytes: int = 0
+    """How many bytes of UTF-8 it printed."""
+    output_note: str | None = None
+    """Why no more is kept of it than the tail; None where there is no reason but its size."""
     attempts: int = 1
     """How many attempts count so far, this one among them."""
     host: str | None = None
@@ -196,6 +209,11 @@ class StepOutcome(BaseModel):
     """Whether the next attempt takes up where this one stood."""
     history: list[StepAttempt] = Field(default_factory=list)
     """Every attempt, in order, where there was more than one; written by the workflow."""
+
+
+def no_catalogue(worker: str) -> str:
+    """Returns why only the end is kept of what the steps of a worker print."""
+    return f"The worker {worker} has no access to the catalogue: only the end of the output is kept."
 
 
 class StoppingFailure(BaseModel):
@@ -289,6 +307,8 @@ class AttemptedStep(BaseModel):
     """How many attempts count so far."""
     history: list[StepAttempt]
     """Every attempt so far, in order."""
+    output_tail: str = ""
+    """The end of what the last of them printed, where its worker could not store it."""
 
 
 class ProgressRequest(BaseModel):

@@ -7,7 +7,7 @@ import hmac
 import os
 import re
 import tempfile
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -90,6 +90,8 @@ class OpenedSecrets(SecretBox):
         """Opens what this box opens."""
         vars(self).update(vars(box))
         self._opened: set[str] = set()
+        self._forms: tuple[str, ...] = ()
+        self._pattern: re.Pattern[str] | None = None
 
     def open(self, sealed: str) -> str:
         """Returns the text of a sealed form, as `SecretBox.open` does."""
@@ -97,11 +99,49 @@ class OpenedSecrets(SecretBox):
         # What names a variable is no secret; messages say which one.
         if is_sealed(sealed) and "${env:" not in text:
             self._opened.add(text)
+            self._forms = _forms(self._opened)
+            self._pattern = _pattern(self._forms)
         return text
 
     def hide(self, text: str) -> str:
         """Returns a text with every secret hidden that was opened so far."""
-        return scrubber(sorted(self._opened))(text)
+        return self._pattern.sub(MASK, text) if self._pattern else text
+
+    def stream(self) -> "HidingStream":
+        """Returns what hides secrets in a text that comes in parts."""
+        return HidingStream(self)
+
+    def split(self, text: str) -> tuple[str, str]:
+        """Returns a text with its secrets hidden, and its end, as it is, as far as a secret may begin there."""
+        if self._pattern is None:
+            return text, ""
+        cut = len(text) - max(_begun_at_end(form, text) for form in self._forms)
+        for found in self._pattern.finditer(text):
+            if found.start() < cut < found.end():
+                cut = found.start()
+        return self.hide(text[:cut]), text[cut:]
+
+
+class HidingStream:
+    """Hides secrets in a text that comes in parts, those too that stand in several."""
+
+    def __init__(self, secrets: OpenedSecrets) -> None:
+        """Hides what is opened until then."""
+        self._secrets = secrets
+        self._held = ""
+
+    def hide(self, text: str, *, final: bool) -> str:
+        """Takes the next part, and returns what may be shown; all of it where it is the final one."""
+        if final:
+            shown, self._held = self._secrets.hide(self._held + text), ""
+        else:
+            shown, self._held = self._secrets.split(self._held + text)
+        return shown
+
+
+def _begun_at_end(form: str, text: str) -> int:
+    """Returns how many characters at the end of a text are the beginning of a form, and not the whole of it."""
+    return next((size for size in range(min(len(form) - 1, len(text)), 0, -1) if text.endswith(form[:size])), 0)
 
 
 def is_sealed(value: object) -> bool:
@@ -195,13 +235,17 @@ def mask_fields(model: type[BaseModel], values: Mapping[str, Any], box: SecretBo
 
 def scrubber(secrets: Sequence[str]) -> Callable[[str], str]:
     """Returns a function that hides secrets in a text, as they are and as URLs write them."""
+    pattern = _pattern(_forms(secrets))
+    return (lambda text: pattern.sub(MASK, text)) if pattern else (lambda text: text)
+
+
+def _forms(secrets: Iterable[str]) -> tuple[str, ...]:
+    """Returns the forms in which secrets may turn up, the longest first."""
     forms = {form for secret in secrets if secret for form in (secret, quote(secret, safe=""), quote_plus(secret))}
+    return tuple(sorted(forms, key=lambda form: (-len(form), form)))
+
+
+def _pattern(forms: Sequence[str]) -> re.Pattern[str] | None:
     # One of three characters or less is hidden only where it stands alone: holes in words would tell it.
-    patterns = [
-        re.escape(form) if len(form) > 3 else rf"(?<!\w){re.escape(form)}(?!\w)"
-        for form in sorted(forms, key=len, reverse=True)
-    ]
-    if not patterns:
-        return lambda text: text
-    found = re.compile("|".join(patterns))
-    return lambda text: found.sub(MASK, text)
+    patterns = [re.escape(form) if len(form) > 3 else rf"(?<!\w){re.escape(form)}(?!\w)" for form in forms]
+    return re.compile("|".join(patterns)) if patterns else None

@@ -84,6 +84,8 @@ class Settings(BaseSettings):
     """Time that a process gets between being asked to end and being killed."""
     drain_seconds: Seconds = Field(default=timedelta(seconds=20), ge=timedelta(0), le=timedelta(days=1))
     """Time that running steps get when a worker is asked to stop."""
+    output_bytes: int = Field(default=1024 * 1024, ge=128 * 1024, le=16 * 1024 * 1024)
+    """How much is kept of what an attempt of a step prints, in bytes: half of it from the beginning, half from the end."""
     max_concurrent_steps: int = Field(default=100, ge=1, le=10_000)
     """How many steps one worker runs at a time."""
     upkeep_seconds: Seconds = Field(default=timedelta(minutes=1), ge=timedelta(seconds=1), le=timedelta(days=1))

@@ -295,7 +295,7 @@ class ScheduleExecution:
             if follow_up is None:
                 return tries.result(outcome)
             try:
-                await self._record_attempt(step, tries)
+                await self._record_attempt(step, tries, outcome)
                 if follow_up is _FollowUp.RETRY:
                     await workflow.sleep(
                         tries.backoff(), summary=shortened(f"{step.name}: next attempt", SUMMARY_BYTES)
@@ -305,8 +305,13 @@ class ScheduleExecution:
                     raise
                 return tries.result(tries.not_taken())
 
-    async def _record_attempt(self, step: StepSpec, tries: "_Tries") -> None:
-        attempted = AttemptedStep(step_id=step.step_id, attempts=tries.counted, history=tries.history)
+    async def _record_attempt(self, step: StepSpec, tries: "_Tries", outcome: StepOutcome) -> None:
+        attempted = AttemptedStep(
+            step_id=step.step_id,
+            attempts=tries.counted,
+            history=tries.history,
+            output_tail=outcome.output_tail,
+        )
         request = ProgressRequest(execution_id=self._execution_id, attempted=[attempted])
         await self._local(RECORD_PROGRESS, request, PlanSlice)
 
@@ -567,6 +572,8 @@ class _Tries:
                     host=outcome.host,
                     started_at=outcome.started_at,
                     completed_at=outcome.completed_at,
+                    output_bytes=outcome.output_bytes,
+                    output_note=outcome.output_note,
                 ),
             )
         self.memo, self._resumable = outcome.memo, outcome.resumable

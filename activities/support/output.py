@@ -2,9 +2,11 @@
 
 import codecs
 import re
+from collections.abc import Callable
 from typing import Final, Literal
 
 from contracts.execution import OUTPUT_TAIL_BYTES
+from runtime.secrets import OpenedSecrets
 
 Stream = Literal["stdout", "stderr"]
 
@@ -32,6 +34,12 @@ def last_line(text: str) -> str | None:
     return None
 
 
+def end_of(text: str, limit: int) -> str:
+    """Returns the end of a text: whole characters, at most so many bytes of UTF-8."""
+    # What a cut leaves of a character in front is dropped.
+    return text.encode()[-limit:].decode(errors="ignore")
+
+
 class _Tail:
     """The last bytes of a text in UTF-8."""
 
@@ -56,20 +64,41 @@ class OutputTail:
     Bytes that are not UTF-8, and NUL, which PostgreSQL cannot store, become U+FFFD. Terminal escapes stay.
     """
 
-    def __init__(self, limit: int = OUTPUT_TAIL_BYTES) -> None:
-        """Keeps at most `limit` bytes of UTF-8, 1 or more."""
+    def __init__(
+        self,
+        limit: int = OUTPUT_TAIL_BYTES,
+        *,
+        secrets: OpenedSecrets | None = None,
+        also: Callable[[bytes], None] | None = None,
+    ) -> None:
+        """Begins without output.
+
+        Args:
+            limit: How many bytes of UTF-8 are kept at most, 1 or more.
+            secrets: What is hidden in it, as soon as it was opened.
+            also: Given all bytes of UTF-8, as they come.
+        """
         self._tail = _Tail(limit)
+        self._also = also
+        self.total_bytes = 0
+        """How many bytes of UTF-8 there were."""
         self._stderr_head = ""
         self._stderr_tail = _Tail(_STDERR_LIMIT)
         # One a stream: a character may come in two parts, with the other stream's text between them.
         decoder = codecs.getincrementaldecoder("utf-8")
         self._decoders = {"stdout": decoder("replace"), "stderr": decoder("replace")}
+        self._hiders = {"stdout": secrets.stream(), "stderr": secrets.stream()} if secrets else None
 
     def feed(self, data: bytes, stream: Stream = "stdout", *, final: bool = False) -> None:
         """Takes the next bytes of a stream; `final` where it ends with them."""
         text = self._decoders[stream].decode(data, final).replace("\0", "\N{REPLACEMENT CHARACTER}")
+        if self._hiders is not None:
+            text = self._hiders[stream].hide(text, final=final)
         encoded = text.encode()
         self._tail.add(encoded)
+        self.total_bytes += len(encoded)
+        if self._also is not None:
+            self._also(encoded)
         if stream == "stderr":
             self._stderr_head += text[: _STDERR_LIMIT - len(self._stderr_head)]
             self._stderr_tail.add(encoded)
@@ -77,6 +106,11 @@ class OutputTail:
     def write_line(self, text: str) -> None:
         """Takes a line that the step itself says; lone surrogates, which UTF-8 has not, become question marks."""
         self.feed(text.encode(errors="replace") + b"\n")
+
+    def end(self) -> None:
+        """Takes note that nothing more comes."""
+        self.feed(b"", "stdout", final=True)
+        self.feed(b"", "stderr", final=True)
 
     def text(self) -> str:
         """Returns the tail: whole characters, `limit` bytes of UTF-8 at most."""

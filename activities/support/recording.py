@@ -35,6 +35,7 @@ from catalogue.executions import (
     set_paused,
     unopened_execution,
 )
+from catalogue.output import store_tails
 from catalogue.schedules import Schedule, get_schedule
 from catalogue.triggers import next_run_time, timetable_of
 from contracts.execution import (
@@ -154,6 +155,7 @@ class Recorder:
 
         def write(connection: Connection) -> None:
             record_attempts(connection, request.attempted)
+            store_tails(connection, request.attempted)
             finish_steps(connection, request.finished)
             if request.current_group is not None:
                 begin_steps(connection, request.execution_id, request.started, request.current_group)

@@ -6,17 +6,27 @@ import os
 import socket
 import traceback
 from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any, Final
 
 from temporalio import activity
 from temporalio.exceptions import ApplicationError, ApplicationErrorCategory
 
-from activities.support.output import OutputTail
+from activities.support.output import OutputTail, end_of
 from activities.support.settings import opened_settings
 from activities.support.step_type import StepFailure, StepRun, StepType
 from activities.support.worker_context import WorkerContext
-from contracts.execution import StepHeartbeat, StepInput, StepOutcome, StepProgress, StepStatus
+from contracts.execution import (
+    FOLLOWED_TAIL_BYTES,
+    OUTPUT_TAIL_BYTES,
+    StepHeartbeat,
+    StepInput,
+    StepOutcome,
+    StepProgress,
+    StepStatus,
+    no_catalogue,
+)
 from contracts.names import STEP_CANCELLED, STEP_FAILED, STEP_INTERRUPTED, STEP_TIMED_OUT
 from runtime.secrets import OpenedSecrets, SecretBox, SecretKeyError, scrubber
 
@@ -48,6 +58,19 @@ def step_activity(
     return run
 
 
+@dataclass(frozen=True)
+class _End:
+    """How an attempt ended."""
+
+    status: StepStatus
+    message: str | None
+    failure: str | None = None
+    """Type of the activity's failure; None for a success."""
+    is_final: bool = False
+    """Whether another attempt cannot help."""
+    at: datetime = field(default_factory=lambda: datetime.now(UTC))
+
+
 class _Attempt:
     """One attempt of one step, from its first heartbeat to its outcome."""
 
@@ -57,7 +80,9 @@ class _Attempt:
         self._worker = worker
         self._box = OpenedSecrets(box)
         self._started_at = datetime.now(UTC)
-        self._output = OutputTail()
+        self._number = step.attempt + activity.info().attempt - 1
+        self._kept = worker.outputs.open(step.step_id, self._number) if worker.outputs else None
+        self._output = OutputTail(secrets=self._box, also=self._kept.add if self._kept else None)
         self._run: StepRun[Any] | None = None
         details = activity.info().heartbeat_details
         # Workflows of before had the server make the attempts: then the last heartbeat has what was remembered.
@@ -65,8 +90,29 @@ class _Attempt:
         self._resumable = step.resumed_from is not None
 
     async def run(self) -> StepOutcome:
-        limit = self._step.timeout_seconds
         heartbeats = asyncio.create_task(self._heartbeat())
+        try:
+            end = await self._run_to_end()
+            is_followed = self._is_followed(end)
+            outcome = self._outcome(end, await self._close_output(is_followed=is_followed))
+        finally:
+            heartbeats.cancel()
+        if end.failure is None:
+            return outcome
+        if is_followed:
+            # Many attempts of many steps stay in one history, which may have 50 MB.
+            is_stored = self._kept is not None and outcome.output_note is None
+            outcome.output_tail = "" if is_stored else end_of(outcome.output_tail, FOLLOWED_TAIL_BYTES)
+        raise ApplicationError(
+            end.message or end.failure,
+            outcome,
+            type=end.failure,
+            non_retryable=end.is_final,
+            # A step that fails is no defect of the worker: its log needs no trace of it.
+            category=ApplicationErrorCategory.BENIGN,
+        )
+
+    async def _run_to_end(self) -> _End:
         try:
             # Ends the step by cancelling it: a timeout and a cancel take the same way out.
             async with asyncio.timeout(self._remaining_seconds()) as deadline:
@@ -74,36 +120,50 @@ class _Attempt:
         except asyncio.CancelledError:
             if _is_worker_stopping():
                 message = f"The worker {_WORKER} was stopped before the step had ended."
-                raise self._error(STEP_INTERRUPTED, StepStatus.FAILED, message) from None
+                return _End(StepStatus.FAILED, message, STEP_INTERRUPTED)
             details = activity.cancellation_details()
             if details is not None and details.cancel_requested:
-                raise self._error(STEP_CANCELLED, StepStatus.CANCELLED, "Cancelled.", final=True) from None
+                return _End(StepStatus.CANCELLED, "Cancelled.", STEP_CANCELLED, is_final=True)
+            # The server has given the attempt up: nobody asks for its outcome.
+            await self._close_output(is_followed=True)
             raise
         except Exception as failure:  # noqa: BLE001 - a defect is logged, less its secrets
             if deadline.expired():
-                raise self._error(STEP_TIMED_OUT, StepStatus.FAILED, f"Timed out after {limit} s.") from None
+                message = f"Timed out after {self._step.timeout_seconds} s."
+                return _End(StepStatus.FAILED, message, STEP_TIMED_OUT)
             if isinstance(failure, StepFailure | SecretKeyError):
-                final = not (isinstance(failure, StepFailure) and failure.retryable)
-                raise self._error(STEP_FAILED, StepStatus.FAILED, str(failure), final=final) from None
+                is_final = not (isinstance(failure, StepFailure) and failure.retryable)
+                return _End(StepStatus.FAILED, self._told(str(failure)), STEP_FAILED, is_final=is_final)
             # A defect of the step type. Its text may hold anything: it stays in this worker's log.
             trace = self._trace()
             _logger.error("step type %s failed unexpectedly\n%s", self._step_type.name, trace)  # noqa: TRY400 - as above
             message = (
                 f"{self._step_type.name} failed unexpectedly ({type(failure).__name__}); see the log of {_WORKER}."
             )
-            raise self._error(STEP_FAILED, StepStatus.FAILED, message) from None
-        finally:
-            heartbeats.cancel()
+            return _End(StepStatus.FAILED, message, STEP_FAILED)
         warning = self._run.warning if self._run else None
-        return self._outcome(
-            StepStatus.COMPLETED_WITH_WARNING if warning else StepStatus.COMPLETED,
-            self._box.hide(warning) if warning else None,
-        )
+        if warning:
+            return _End(StepStatus.COMPLETED_WITH_WARNING, self._told(warning))
+        return _End(StepStatus.COMPLETED, None)
+
+    def _told(self, message: str) -> str:
+        """Returns a message as it may leave this worker."""
+        return self._box.hide(message)[:_MESSAGE_LENGTH]
 
     def _trace(self) -> str:
         """Returns the trace of what is being handled, without secrets: opened ones, and variables that steps may name."""
         hide = scrubber(list(self._worker.named_environment.values()))
         return self._box.hide(hide(traceback.format_exc().rstrip()))
+
+    async def _close_output(self, *, is_followed: bool) -> str | None:
+        """Stores the rest of the output; returns why there is no more of it than the tail, if so."""
+        self._output.end()
+        limit = FOLLOWED_TAIL_BYTES if is_followed else OUTPUT_TAIL_BYTES
+        if self._kept is None or self._worker.outputs is None:
+            has_more = self._output.total_bytes > limit
+            return no_catalogue(_WORKER) if has_more else None
+        problem = await self._worker.outputs.close(self._kept, tail_is_recorded=not is_followed)
+        return f"The worker {_WORKER} could not store the rest in the catalogue ({problem})." if problem else None
 
     async def _work(self) -> None:
         run = self._run = StepRun(
@@ -113,7 +173,7 @@ class _Attempt:
             worker=self._worker,
             resolved=self._step.resolved,
             box=self._box,
-            attempt=self._step.attempt + activity.info().attempt - 1,
+            attempt=self._number,
             memo=dict(self._memo),
             resumable=self._resumable,
             is_worker_stopping=_is_worker_stopping,
@@ -136,6 +196,7 @@ class _Attempt:
                 progress=self._progress(),
                 memo=run.memo if run else self._memo,
                 resumable=run.resumable if run else self._resumable,
+                stores_output=self._kept is not None,
             ),
         )
 
@@ -151,20 +212,22 @@ class _Attempt:
             message = self._run.progress.message
             return self._run.progress.model_copy(update={"message": message and self._box.hide(message)})
         line = self._output.last_line
-        return StepProgress(message=self._box.hide(line)) if line else None
+        return StepProgress(message=line) if line else None
 
-    def _outcome(self, status: StepStatus, message: str | None) -> StepOutcome:
+    def _outcome(self, end: _End, output_note: str | None) -> StepOutcome:
         run = self._run
         return StepOutcome(
-            status=status,
-            message=message,
+            status=end.status,
+            message=end.message,
             exit_code=run.exit_code if run else None,
-            output_tail=self._box.hide(self._output.text()),
+            output_tail=self._output.text(),
+            output_bytes=self._output.total_bytes,
+            output_note=output_note,
             attempts=activity.info().attempt,
             host=_HOST,
             processes_ended=run.processes_ended if run else 0,
             started_at=self._started_at,
-            completed_at=datetime.now(UTC),
+            completed_at=end.at,
             progress=self._progress(),
             activity_id=run.activity_id if run else None,
             activity_status=run.activity_status if run else None,
@@ -172,26 +235,11 @@ class _Attempt:
             resumable=run.resumable if run else self._resumable,
         )
 
-    def _error(self, kind: str, status: StepStatus, message: str, *, final: bool = False) -> ApplicationError:
-        message = self._box.hide(message)[:_MESSAGE_LENGTH]
-        outcome = self._outcome(status, message)
-        if self._is_followed(kind, final=final):
-            # Many attempts of many steps stay in one history, which may have 50 MB.
-            outcome.output_tail = ""
-        return ApplicationError(
-            message,
-            outcome,
-            type=kind,
-            non_retryable=final,
-            # A step that fails is no defect of the worker: its log needs no trace of it.
-            category=ApplicationErrorCategory.BENIGN,
-        )
-
-    def _is_followed(self, kind: str, *, final: bool) -> bool:
-        """Whether another attempt follows one that failed so."""
-        if kind == STEP_INTERRUPTED:
+    def _is_followed(self, end: _End) -> bool:
+        """Whether another attempt follows."""
+        if end.failure == STEP_INTERRUPTED:
             return self._step.may_restart or (self._run is not None and self._run.resumable)
-        return not (final or self._step.is_last)
+        return end.failure is not None and not (end.is_final or self._step.is_last)
 
 
 def _is_worker_stopping() -> bool:

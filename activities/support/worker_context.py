@@ -5,6 +5,8 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
 
+from activities.support.output_store import OutputStore
+
 
 @dataclass(frozen=True)
 class WorkerContext:
@@ -20,3 +22,5 @@ class WorkerContext:
     """Path or name of PowerShell."""
     kill_grace: timedelta = timedelta(seconds=5)
     """Time between asking a process to end and killing it."""
+    outputs: OutputStore | None = None
+    """Where what steps print is stored; None on a worker without the catalogue."""

@@ -91,7 +91,7 @@ class ExecutionStepOut(ResponseModel):
     task_id: UUID | None = Field(examples=["e5f6a7b8-c9d0-4123-afab-345678901234"])
     """Id of the step's record until it has ended; then null."""
     started_at: datetime | None = Field(examples=["2027-03-29T05:00:00.160Z"])
-    """When its latest attempt began; null for a step that was never reached."""
+    """When its first attempt began; null for a step that was never reached."""
     completed_at: datetime | None
     """When it ended; null until then."""
     error_message: str | None

@@ -4,6 +4,7 @@ from typing import TYPE_CHECKING, Annotated
 from uuid import UUID
 
 from fastapi import APIRouter, Depends, Path, Query, Response, status
+from fastapi.responses import PlainTextResponse, StreamingResponse
 
 from api.auth import CallerDep, authenticate
 from api.bodies import JsonRoute
@@ -12,7 +13,7 @@ from api.models.base import Page, member
 from api.models.executions import ExecutionDetailOut, ExecutionOut
 from api.models.schedules import RunStarted
 from api.paging import PagingDep
-from api.services import executions
+from api.services import executions, output
 from contracts.execution import ExecutionStatus
 
 if TYPE_CHECKING:
@@ -73,6 +74,33 @@ async def list_active_executions(context: ContextDep) -> list[ExecutionOut]:
 async def get_execution(context: ContextDep, execution_id: ExecutionId) -> ExecutionDetailOut:
     """Returns an execution with its steps and progress."""
     return await executions.show_execution(context, execution_id)
+
+
+@router.get(
+    "/{execution_id:uuid}/steps/{step_id:uuid}/output",
+    response_class=PlainTextResponse,
+    responses={
+        status.HTTP_200_OK: {"description": "What the step printed, in UTF-8. Lines of Rota's own are `[Rota: ...]`."}
+    },
+)
+async def get_step_output(
+    context: ContextDep,
+    execution_id: ExecutionId,
+    step_id: Annotated[UUID, Path(description="Id of the step in the execution: `steps[].id`.")],
+    attempt: Annotated[int | None, Query(ge=1, description="Number of one attempt; all of them by default.")] = None,
+    follow: Annotated[  # noqa: FBT002 - a query parameter
+        bool,
+        Query(
+            description="Wait for what the step prints, until it has ended. After 15 s of silence a NUL is sent, which "
+            "no output contains."
+        ),
+    ] = False,
+) -> StreamingResponse:
+    """Returns what a step printed, as far as it is kept, or follows it while it runs."""
+    parts = await output.show_output(context, execution_id, step_id, attempt=attempt, follow=follow)
+    # What stands between must pass it on as it comes.
+    headers = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
+    return StreamingResponse(parts, media_type="text/plain; charset=utf-8", headers=headers)
 
 
 @router.post(

@@ -370,9 +370,11 @@ class Story:
     async def _read_everything(self) -> None:
         """Asks every GET route that the document names."""
         document = await self.call("GET", "/openapi.json", 200)
+        executions = [await self.call("GET", f"/api/v1/schedule-executions/{each}", 200) for each in self.executions]
         known: dict[str, list[Any]] = {
             "scheduleId": self.schedules,
             "executionId": self.executions,
+            "stepId": [step["id"] for execution in executions for step in execution["steps"]],
             "version": [1, 2, 3],
             "systemId": [1],
             "profileId": [1],

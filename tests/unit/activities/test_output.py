@@ -6,6 +6,7 @@ from hypothesis import strategies as st
 
 from activities.support.output import OutputTail, plain
 from contracts.execution import OUTPUT_TAIL_BYTES
+from runtime.secrets import OpenedSecrets, SecretBox
 
 STREAMS = st.sampled_from(["stdout", "stderr"])
 
@@ -102,3 +103,18 @@ def test_a_step_may_write_lines_itself() -> None:
 def test_plain_text_has_no_escapes() -> None:
     link = "\x1b]8;;https://example.org\x07link\x1b]8;;\x1b\\"
     assert plain(f"\x1b[1;31mbold\x1b[0m {link} \x1b(B\x07\ttab\n") == "bold link \ttab\n"
+
+
+def test_a_secret_that_comes_in_two_parts_is_hidden_wherever_the_output_goes() -> None:
+    box = OpenedSecrets(SecretBox("the key of these tests"))
+    everything = bytearray()
+    output = OutputTail(secrets=box, also=everything.extend)
+    box.open(box.seal("s3cret"))
+    output.feed(b"it is s3c", "stderr")
+    output.feed(b"never\n", "stdout")
+    output.feed(b"ret, or s", "stderr")
+    output.end()
+
+    assert output.text() == everything.decode() == "it is never\n***, or s"
+    assert output.stderr_head == "it is ***, or s"
+    assert output.total_bytes == len(everything)

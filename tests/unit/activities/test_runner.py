@@ -14,7 +14,15 @@ from temporalio.testing import ActivityEnvironment
 from activities.support.runner import step_activity
 from activities.support.step_type import StepConfig, StepFailure, StepRun, StepType
 from activities.support.worker_context import WorkerContext
-from contracts.execution import StepHeartbeat, StepInput, StepOutcome, StepProgress, StepStatus
+from contracts.execution import (
+    FOLLOWED_TAIL_BYTES,
+    OUTPUT_TAIL_BYTES,
+    StepHeartbeat,
+    StepInput,
+    StepOutcome,
+    StepProgress,
+    StepStatus,
+)
 from contracts.names import STEP_CANCELLED, STEP_FAILED, STEP_INTERRUPTED, STEP_TIMED_OUT
 from runtime.secrets import Sealed, SecretBox
 
@@ -25,6 +33,7 @@ VARIABLE = "canary of a variable"
 
 class ProbeConfig(StepConfig):
     does: str = ""
+    prints: int = 0
     token: Annotated[str, Sealed()] = Field(default="")
 
     @field_validator("token")
@@ -41,6 +50,7 @@ class Probe(StepType[ProbeConfig]):
 
     async def run(self, step: StepRun[ProbeConfig]) -> None:
         step.output.write_line("some output")
+        step.output.feed(b"x" * step.config.prints)
         match step.config.does:
             case "time out by itself":
                 raise TimeoutError(f"connect timed out to https://x/?token={CANARY}")
@@ -184,20 +194,29 @@ async def test_a_failure_says_whether_another_attempt_can_help(does: str, *, fin
     assert len(failed.value.message) <= 1000
 
 
-async def test_only_the_last_attempt_carries_the_output_in_its_failure() -> None:
+async def test_an_attempt_that_another_follows_carries_little_output_in_its_failure() -> None:
     with pytest.raises(ApplicationError) as first:
-        await attempt({"does": "fail"}, is_last=False)
+        await attempt({"does": "fail", "prints": 100_000}, is_last=False)
     with pytest.raises(ApplicationError) as last:
-        await attempt({"does": "fail"}, attempt=2)
+        await attempt({"does": "fail", "prints": 100_000}, attempt=2)
 
-    assert outcome_of(first.value).output_tail == ""
-    assert outcome_of(last.value).output_tail == "some output\n"
+    assert len(outcome_of(first.value).output_tail) == FOLLOWED_TAIL_BYTES
+    assert len(outcome_of(last.value).output_tail) == OUTPUT_TAIL_BYTES
+    assert outcome_of(last.value).output_bytes == 100_012
 
 
-@pytest.mark.parametrize("may_restart", [False, True])
-async def test_a_stop_of_the_worker_says_so_and_carries_the_output_where_nothing_follows(*, may_restart: bool) -> None:
+@pytest.mark.parametrize(("prints", "says_so"), [(1000, False), (100_000, True)])
+async def test_a_worker_without_the_catalogue_says_where_it_keeps_the_tail_alone(prints: int, *, says_so: bool) -> None:
+    outcome = await attempt({"prints": prints})
+
+    assert bool(outcome.output_note) is says_so
+    if outcome.output_note:
+        assert "has no access to the catalogue" in outcome.output_note
+
+
+async def test_a_stop_of_the_worker_says_so() -> None:
     environment = ActivityEnvironment()
-    running = asyncio.create_task(attempt({"does": "hang"}, environment=environment, may_restart=may_restart))
+    running = asyncio.create_task(attempt({"does": "hang"}, environment=environment))
     # Its first heartbeat says that it runs.
     heard = asyncio.Event()
     environment.on_heartbeat = lambda *_: heard.set()
@@ -209,7 +228,7 @@ async def test_a_stop_of_the_worker_says_so_and_carries_the_output_where_nothing
         await running
 
     assert stopped.value.type == STEP_INTERRUPTED
-    assert bool(outcome_of(stopped.value).output_tail) is not may_restart
+    assert outcome_of(stopped.value).message == stopped.value.message
 
 
 async def test_a_cancel_during_a_stop_of_the_worker_is_a_cancel() -> None:
