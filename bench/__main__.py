@@ -3,13 +3,15 @@
 import asyncio
 import json
 import sys
-from collections.abc import Sequence
+from collections.abc import Coroutine, Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any, TypeVar
 
 import typer
 
 from bench.case import Case, find_cases, say
+from bench.catalogue.measure import measure_catalogue
+from bench.catalogue.report import CatalogueReport
 from bench.machine import Machine, Versions, load_average
 from bench.report import CaseResult, Report
 from bench.stack import BenchError, running_stack
@@ -18,25 +20,53 @@ from runtime.signals import stop_requested
 
 _CASES = find_cases()
 
+_app = typer.Typer(add_completion=False)
 
-def main(
+_JsonFile = Annotated[Path | None, typer.Option("--json", help="Also write the report, every sample, here.")]
+
+_AnyReport = TypeVar("_AnyReport", Report, CatalogueReport)
+
+
+@_app.callback(invoke_without_command=True)
+def floor(
+    context: typer.Context,
     runs: Annotated[int, typer.Option(min=1, help="Rounds of each case; a round runs the floor, then Rota.")] = 7,
     case: Annotated[
         list[str] | None,
         typer.Option(help="Repeatable. " + "; ".join(f"{case.letter}: {case.title}" for case in _CASES.values()) + "."),
     ] = None,
     stock: Annotated[bool, typer.Option("--stock", help="Run the server without Rota's settings.")] = False,  # noqa: FBT002 - a flag
-    json_file: Annotated[Path | None, typer.Option("--json", help="Also write the report, every sample, here.")] = None,
+    json_file: _JsonFile = None,
 ) -> None:
     """Measures Rota against the floor, a bare Temporal workflow doing the same work on the same server.
 
     Prints a Markdown table to stdout, progress to stderr. Nothing is left behind, also after Ctrl-C.
     """
-    chosen = _chosen(case)
+    if context.invoked_subcommand is None:
+        _report(_measure(_chosen(case), runs, stock_server=stock), json_file)
+
+
+@_app.command()
+def catalogue(
+    executions: Annotated[int, typer.Option(min=100, help="How many executions there are.")] = 1_000_000,
+    schedules: Annotated[int, typer.Option(min=1000, help="How many schedules there are.")] = 100_000,
+    rounds: Annotated[int, typer.Option(min=1, help="How often each list and detail is asked for.")] = 20,
+    database: Annotated[
+        str | None,
+        typer.Option(help="URL of a PostgreSQL database beside which one is made, and dropped; else a SQLite file."),
+    ] = None,
+    json_file: _JsonFile = None,
+) -> None:
+    """Measures every list and detail of a large catalogue, by every filter and sort, the thousandth page too."""
+    _report(measure_catalogue(database, executions=executions, schedules=schedules, rounds=rounds), json_file)
+
+
+def _report(measuring: Coroutine[Any, Any, _AnyReport], json_file: Path | None) -> None:
     if json_file is not None and not json_file.parent.is_dir():
+        measuring.close()
         raise typer.BadParameter(f"no folder {json_file.parent}", param_hint="--json")
     try:
-        report = asyncio.run(_until_stopped(chosen, runs, stock_server=stock))
+        report = asyncio.run(_until_stopped(measuring))
     except (BenchError, EmbeddedServerError) as error:
         say(f"bench: {error}")
         raise typer.Exit(1) from None
@@ -55,9 +85,9 @@ def _chosen(letters: Sequence[str] | None) -> list[Case]:
     return [case for letter, case in _CASES.items() if letter in chosen]
 
 
-async def _until_stopped(cases: Sequence[Case], runs: int, *, stock_server: bool) -> Report | None:
+async def _until_stopped(work: Coroutine[Any, Any, _AnyReport]) -> _AnyReport | None:
     """Returns the report; None where the user did not wait for it."""
-    measuring = asyncio.create_task(_measure(cases, runs, stock_server=stock_server))
+    measuring = asyncio.create_task(work)
     stopping = asyncio.create_task(stop_requested())
     await asyncio.wait({measuring, stopping}, return_when=asyncio.FIRST_COMPLETED)
     stopping.cancel()
@@ -87,4 +117,4 @@ async def _measure(cases: Sequence[Case], runs: int, *, stock_server: bool) -> R
 
 
 if __name__ == "__main__":
-    typer.run(main)
+    _app()

@@ -136,10 +136,10 @@ class Report:
                 f"- Machine: {machine.cores} cores, {machine.memory_gib:.1f} GiB, {machine.kernel}",
                 f"- Rota {versions.rota}, temporalio {versions.temporalio}, Python {versions.python}",
                 f"- Temporal server {versions.server} on a SQLite file, {settings}",
-                f"- Load average (1, 5, 15 minutes): {_load(self.load_before)} before, {_load(self.load_after)} after",
+                f"- Load average (1, 5, 15 minutes): {load_text(self.load_before)} before, {load_text(self.load_after)} after",
                 "",
-                _line(_HEADINGS),
-                _line(["---"] * len(_HEADINGS)),
+                table_line(_HEADINGS),
+                table_line(["---"] * len(_HEADINGS)),
                 *rows,
                 "",
             ],
@@ -157,10 +157,11 @@ def _row(case: CaseResult, measure: Measure) -> str:
         _ratio(measure.ratio_of_medians),
         _ratio(measure.median_of_ratios),
     ]
-    return _line(cells)
+    return table_line(cells)
 
 
-def _line(cells: Sequence[str]) -> str:
+def table_line(cells: Sequence[str]) -> str:
+    """Returns a row of a Markdown table."""
     return f"| {' | '.join(cells)} |"
 
 
@@ -175,5 +176,6 @@ def _ratio(ratio: float | None) -> str:
     return "" if ratio is None else f"{ratio:.2f}"
 
 
-def _load(load: Load) -> str:
+def load_text(load: Load) -> str:
+    """Returns a load average as text."""
     return ", ".join(f"{value:.2f}" for value in load)

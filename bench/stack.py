@@ -163,16 +163,47 @@ async def running_stack(*, stock_server: bool) -> AsyncIterator[Stack]:
         BenchError: Something did not start, or was lost; the message ends with the last lines of the log.
         runtime.embedded.EmbeddedServerError: The server cannot be run.
     """
+    async with _log_and_folder() as (stack, folder, log):
+        yield await _start(
+            stack, folder, log, beside_api=(["cli.main", "worker"], ["bench.floor"]), stock_server=stock_server
+        )
+
+
+@asynccontextmanager
+async def _log_and_folder() -> AsyncIterator[tuple[AsyncExitStack, Path, IO[bytes]]]:
     async with AsyncExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="rota-bench-")))
         log = stack.enter_context((folder / "log").open("a+b"))
         try:
-            yield await _start(stack, folder, log, stock_server=stock_server)
+            yield stack, folder, log
         except (BenchError, httpx.TransportError, RPCError) as error:
             raise BenchError(f"{error or type(error).__name__}\n{_last_lines(log)}") from None
 
 
-async def _start(stack: AsyncExitStack, folder: Path, log: IO[bytes], *, stock_server: bool) -> Stack:
+@asynccontextmanager
+async def running_api(database_url: str) -> AsyncIterator[Stack]:
+    """Starts a server and an API, without a worker, on a catalogue that is there already.
+
+    Args:
+        database_url: The catalogue; a key is added to it.
+
+    Raises:
+        BenchError: Something did not start, or was lost; the message ends with the last lines of the log.
+        runtime.embedded.EmbeddedServerError: The server cannot be run.
+    """
+    async with _log_and_folder() as (stack, folder, log):
+        yield await _start(stack, folder, log, database_url=database_url)
+
+
+async def _start(
+    stack: AsyncExitStack,
+    folder: Path,
+    log: IO[bytes],
+    *,
+    beside_api: Sequence[Sequence[str]] = (),
+    stock_server: bool = False,
+    database_url: str = "",
+) -> Stack:
     server = await start_server(
         host=HOST,
         port=_free_port(),
@@ -182,15 +213,11 @@ async def _start(stack: AsyncExitStack, folder: Path, log: IO[bytes], *, stock_s
         dynamic_config=_STOCK if stock_server else None,
     )
     stack.push_async_callback(end_child, server.process)
-    environment = _environment(folder, server.address)
+    environment = _environment(folder, server.address) | {"ROTA_DATABASE_URL": database_url}
     await _prepare_catalogue(environment, log)
     api_port = _free_port()
     children = []
-    for command in (
-        ["cli.main", "api", "--host", HOST, "--port", str(api_port)],
-        ["cli.main", "worker"],
-        ["bench.floor"],
-    ):
+    for command in (["cli.main", "api", "--host", HOST, "--port", str(api_port)], *beside_api):
         child = await start_child([sys.executable, "-m", *command], output=log, environment=environment)
         stack.push_async_callback(end_child, child)
         children.append(child)
@@ -201,7 +228,7 @@ async def _start(stack: AsyncExitStack, folder: Path, log: IO[bytes], *, stock_s
             timeout=30,
         ),
     )
-    await _wait_until_ready(http, children)
+    await _wait_until_ready(http, children, with_workers=bool(beside_api))
     return Stack(http, await connect_to(server.address))
 
 
@@ -231,23 +258,28 @@ async def _prepare_catalogue(environment: Mapping[str, str], log: IO[bytes]) -> 
         raise BenchError("the catalogue could not be prepared")
 
 
-async def _wait_until_ready(http: httpx.AsyncClient, children: Sequence[asyncio.subprocess.Process]) -> None:
+async def _wait_until_ready(
+    http: httpx.AsyncClient,
+    children: Sequence[asyncio.subprocess.Process],
+    *,
+    with_workers: bool,
+) -> None:
     try:
         async with asyncio.timeout(_READY_SECONDS):
-            while not await _is_ready(http):
+            while not await _is_ready(http, with_workers=with_workers):
                 if any(child.returncode is not None for child in children):
                     raise BenchError("a process ended at its start")
                 await asyncio.sleep(0.05)
     except TimeoutError:
-        raise BenchError(f"the API and its worker were not ready within {_READY_SECONDS} s") from None
+        raise BenchError(f"the processes were not ready within {_READY_SECONDS} s") from None
 
 
-async def _is_ready(http: httpx.AsyncClient) -> bool:
+async def _is_ready(http: httpx.AsyncClient, *, with_workers: bool) -> bool:
     try:
         answer = await http.get("/api/v1/health/ready")
     except httpx.TransportError:
         return False
-    return answer.is_success and bool(answer.json()["workers"])
+    return answer.is_success and (not with_workers or bool(answer.json()["workers"]))
 
 
 def _last_lines(log: IO[bytes]) -> str:

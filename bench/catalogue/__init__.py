@@ -1,0 +1,1 @@
+"""Lists and details of a large catalogue, over loopback: `python -m bench catalogue`."""
