@@ -96,7 +96,11 @@ class Catalogue:
         self.is_sqlite = parsed.get_backend_name() == "sqlite"
         # Writers have connections of their own: readers do not wait behind those that wait for each other. What a reader
         # reads is of one moment, however many statements it takes; WAL mode sees to that for SQLite.
-        self._readers = self._connections(parsed, begin="BEGIN", isolation_level="REPEATABLE READ")
+        # Prepared, a query would be planned once for any schedule: for one with three executions as for one with a
+        # hundred thousand.
+        self._readers = self._connections(
+            parsed, begin="BEGIN", isolation_level="REPEATABLE READ", prepare_threshold=None
+        )
         # A transaction that reads first and writes later cannot wait for another writer in WAL mode, it fails at once:
         # one that will write says so at its start. In PostgreSQL it waits at a row, and reads on from what it then finds.
         self._writers = self._connections(parsed, begin="BEGIN IMMEDIATE", isolation_level="READ COMMITTED")
@@ -108,11 +112,25 @@ class Catalogue:
             event.listen(self._short_writers, "begin", _begin_immediate)
         self._write_turns = asyncio.Semaphore(1 if self.is_sqlite else _WRITERS)
 
-    def _connections(self, url: URL, *, begin: str, isolation_level: IsolationLevel) -> AsyncEngine:
-        """Returns connections whose transactions begin so on SQLite, and have this level on PostgreSQL."""
+    def _connections(
+        self, url: URL, *, begin: str, isolation_level: IsolationLevel, **connect_args: Any
+    ) -> AsyncEngine:
+        """Returns connections whose transactions begin so on SQLite, and have this level on PostgreSQL.
+
+        Args:
+            url: The database.
+            begin: SQLite's statement.
+            isolation_level: PostgreSQL's level.
+            **connect_args: What psycopg's `connect` takes besides.
+        """
         if not self.is_sqlite:
             return create_async_engine(
-                url, pool_size=_WRITERS, pool_pre_ping=True, isolation_level=isolation_level, hide_parameters=True
+                url,
+                pool_size=_WRITERS,
+                pool_pre_ping=True,
+                isolation_level=isolation_level,
+                hide_parameters=True,
+                connect_args=connect_args,
             )
         engine = create_async_engine(url, pool_size=_WRITERS, hide_parameters=True)
         event.listen(engine.sync_engine, "connect", _use_explicit_transactions)

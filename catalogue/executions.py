@@ -1,5 +1,6 @@
 """Executions and the records of their steps: the snapshot that runs, and how it went."""
 
+from collections import Counter
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -20,16 +21,19 @@ from sqlalchemy import (
     Uuid,
     bindparam,
     case,
+    false,
     insert,
     literal,
     or_,
+    text,
 )
-from sqlmodel import Field, SQLModel, col, delete, func, select, update
+from sqlmodel import Field, SQLModel, col, func, select, update
 from sqlmodel.ext.asyncio.session import AsyncSession
 
 from catalogue.columns import UtcDateTime, enum_column, json_column, utc_now
 from catalogue.plan import step_groups
 from catalogue.schedules import ExecutionMode, Schedule, ScheduleStep, get_steps
+from catalogue.tally import change_tally
 from contracts.execution import (
     ACTIVE_STATUSES,
     AttemptedStep,
@@ -49,6 +53,9 @@ _SLICE_BYTES: Final = 256 * 1024
 
 _INSERT_CHUNK: Final = 500
 
+_TALLIED_AT_ONCE: Final = 500
+"""On SQLite nobody else writes meanwhile."""
+
 
 class InitiatorType(StrEnum):
     """Who started an execution."""
@@ -61,10 +68,27 @@ class Execution(SQLModel, table=True):
     """One execution of a schedule. It outlives the schedule and Temporal's retention."""
 
     __tablename__ = "execution"
+    # What a list is sorted by, ties by id, behind what it is filtered by: see catalogue/execution_lists.py. The status
+    # at the end lets a scan leave rows out without looking at them.
     __table_args__ = (
-        Index("ix_execution_schedule_queued", "schedule_id", "queued_at"),
-        Index("ix_execution_queued", "queued_at", "id"),
-        Index("ix_execution_status", "status", "queued_at"),
+        Index("ix_execution_queued", "queued_at", "id", "status"),
+        Index("ix_execution_started", "started_at", "id", "status"),
+        Index("ix_execution_completed", "completed_at", "id", "status"),
+        Index("ix_execution_status", "status", "id"),
+        Index("ix_execution_status_queued", "status", "queued_at", "id"),
+        Index("ix_execution_status_started", "status", "started_at", "id"),
+        Index("ix_execution_status_completed", "status", "completed_at", "id"),
+        Index("ix_execution_schedule_queued", "schedule_id", "queued_at", "id", "status"),
+        Index("ix_execution_schedule_started", "schedule_id", "started_at", "id", "status"),
+        Index("ix_execution_schedule_completed", "schedule_id", "completed_at", "id", "status"),
+        Index("ix_execution_schedule_status", "schedule_id", "status", "id"),
+        Index(
+            "ix_execution_untallied",
+            "schedule_id",
+            "status",
+            postgresql_where=text("NOT tallied"),
+            sqlite_where=text("tallied = 0"),
+        ),
     )
 
     id: UUID = Field(default_factory=uuid4, primary_key=True)
@@ -87,6 +111,8 @@ class Execution(SQLModel, table=True):
     workflow_id: str = Field(max_length=400)
     retry_of: UUID | None = None
     """The execution that this one takes up where it had stopped."""
+    tallied: bool = Field(default=False, sa_column_kwargs={"server_default": false()})
+    """Whether it is counted in the tally (`catalogue.tally`); else it is counted by itself."""
 
 
 class StepRecord(SQLModel, table=True):
@@ -378,11 +404,8 @@ def unopened_execution(request: OpenRequest, schedule_name: str, initiator: Init
 async def withdraw_execution(session: AsyncSession, execution_id: UUID) -> bool:
     """Takes back a record whose workflow could not be started; False where a worker has begun it after all."""
     execution = await session.get_one(Execution, execution_id)
-    queued = delete(Execution).where(
-        col(Execution.id) == execution_id,
-        col(Execution.status) == ExecutionStatus.QUEUED,
-    )
-    if (await session.exec(queued)).rowcount != 1:
+    is_queued = _EXECUTIONS.c.status == ExecutionStatus.QUEUED
+    if not await delete_executions(session, _EXECUTIONS.c.id == execution_id, is_queued):
         return False
     schedule = await session.get(Schedule, execution.schedule_id)
     if schedule is not None and schedule.last_execution_id == execution_id:
@@ -658,48 +681,6 @@ async def close_execution(
     return True
 
 
-_SORT_COLUMNS: Final = {
-    "status": Execution.status,
-    "startedat": Execution.started_at,
-    "started": Execution.started_at,
-    "completedat": Execution.completed_at,
-    "completed": Execution.completed_at,
-}
-
-
-async def list_executions(
-    session: AsyncSession,
-    *,
-    schedule_id: UUID | None,
-    statuses: Sequence[ExecutionStatus],
-    sort_by: str | None,
-    descending: bool,
-    offset: int,
-    limit: int,
-) -> tuple[Sequence[Execution], int]:
-    """Returns one page of the executions, and how many match.
-
-    Args:
-        session: A session that reads.
-        schedule_id: Only those of one schedule.
-        statuses: Only those in one of these statuses; empty for all.
-        sort_by: A field's name in any letter case; what is unknown sorts by `queued_at`. Ties go by id.
-        descending: Largest first.
-        offset: Rows to leave out.
-        limit: Rows to return at most.
-    """
-    where: list[ColumnElement[bool]] = []
-    if schedule_id is not None:
-        where.append(col(Execution.schedule_id) == schedule_id)
-    if statuses:
-        where.append(col(Execution.status).in_(statuses))
-    total = (await session.exec(select(func.count()).select_from(Execution).where(*where))).one()
-    column = col(_SORT_COLUMNS.get((sort_by or "").lower(), Execution.queued_at))
-    order = column.desc() if descending else column.asc()
-    query = select(Execution).where(*where).order_by(order.nulls_last(), col(Execution.id)).offset(offset).limit(limit)
-    return (await session.exec(query)).all(), total
-
-
 async def list_active_executions(session: AsyncSession) -> Sequence[Execution]:
     """Returns every execution that has not ended, oldest first."""
     query = (
@@ -714,3 +695,41 @@ async def get_executions(session: AsyncSession, execution_ids: Sequence[UUID]) -
     """Returns those of these executions that exist, by id."""
     query = select(Execution).where(col(Execution.id).in_(execution_ids))
     return {execution.id: execution for execution in (await session.exec(query)).all()}
+
+
+async def tally_ended(session: AsyncSession) -> int:
+    """Counts some of the executions that have ended into the tally; returns how many, 0 where none is left.
+
+    Their status changes no more, so that what is tallied stays right until they are deleted.
+    """
+    some = (
+        select(_EXECUTIONS.c.id)
+        .where(~_EXECUTIONS.c.tallied, _EXECUTIONS.c.status.not_in(ACTIVE_STATUSES))
+        .limit(_TALLIED_AT_ONCE)
+    )
+    taken = (
+        _EXECUTIONS.update()
+        .where(_EXECUTIONS.c.id.in_(some), ~_EXECUTIONS.c.tallied)
+        .values(tallied=True)
+        .returning(_EXECUTIONS.c.schedule_id, _EXECUTIONS.c.status)
+    )
+    ended = Counter((row.schedule_id, row.status) for row in await (await session.connection()).execute(taken))
+    await change_tally(session, ended)
+    return ended.total()
+
+
+async def delete_executions(session: AsyncSession, *where: ColumnElement[bool]) -> int:
+    """Deletes the executions of which all of this holds, their steps too, and takes them out of the tally.
+
+    Returns:
+        How many there were.
+    """
+    deletion = (
+        _EXECUTIONS.delete()
+        .where(*where)
+        .returning(_EXECUTIONS.c.schedule_id, _EXECUTIONS.c.status, _EXECUTIONS.c.tallied)
+    )
+    gone = (await (await session.connection()).execute(deletion)).all()
+    tallied = Counter((row.schedule_id, row.status) for row in gone if row.tallied)
+    await change_tally(session, {key: -count for key, count in tallied.items()})
+    return len(gone)

@@ -19,6 +19,8 @@ class ExecutionsKept(BaseModel):
     checked: int = 0
     closed: int = 0
     """Closed because no workflow runs them any more."""
+    tallied: int = 0
+    """Counted into the tally."""
 
 
 class UpkeepDone(BaseModel):

@@ -13,7 +13,13 @@ from temporalio.service import RPCError, RPCStatusCode
 
 from catalogue.columns import utc_now
 from catalogue.engine import Catalogue
-from catalogue.executions import Execution, close_execution, held_back_execution, list_active_executions
+from catalogue.executions import (
+    Execution,
+    close_execution,
+    held_back_execution,
+    list_active_executions,
+    tally_ended,
+)
 from catalogue.schedules import get_schedule, list_cron_schedules
 from catalogue.triggers import desired_trigger, next_run_time
 from contracts.execution import ExecutionStatus, TriggerType
@@ -99,7 +105,10 @@ class Upkeep:
 
     @activity.defn(name=KEEP_EXECUTIONS)
     async def keep_executions(self) -> ExecutionsKept:
-        """Closes the records of executions whose workflow was terminated, failed, timed out, or never was."""
+        """Closes the records of executions whose workflow was terminated, failed, timed out, or never was.
+
+        Those that have ended are counted into the tally.
+        """
         kept = ExecutionsKept()
         async with self._catalogue.read() as session:
             active = await list_active_executions(session)
@@ -109,7 +118,14 @@ class Upkeep:
             fate = await self._fate(execution)
             if fate is not None:
                 kept.closed += await self._close(execution, *fate)
+        while tallied := await self._tally():
+            activity.heartbeat()
+            kept.tallied += tallied
         return kept
+
+    async def _tally(self) -> int:
+        async with self._catalogue.write() as session:
+            return await tally_ended(session)
 
     async def _fate(self, execution: Execution) -> tuple[ExecutionStatus, str] | None:
         """Returns how a record must be closed; None for one whose workflow runs."""

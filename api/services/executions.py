@@ -29,6 +29,7 @@ from api.services.live import LiveStep, live_steps, why_queued
 from api.services.schedules import find_schedule
 from catalogue.api_keys import ApiKey
 from catalogue.connected_systems import CatalogueLookup
+from catalogue.execution_lists import list_executions
 from catalogue.executions import (
     Execution,
     Initiator,
@@ -38,7 +39,6 @@ from catalogue.executions import (
     get_execution,
     get_step_records,
     list_active_executions,
-    list_executions,
     open_execution,
     take_up_execution,
     withdraw_execution,

@@ -9,12 +9,13 @@ from random import Random
 from typing import Any, Final
 from uuid import UUID
 
-from sqlalchemy import Connection, Table, create_engine, inspect, text
+from sqlalchemy import Connection, Table, Uuid, bindparam, create_engine, inspect, text
 from sqlmodel import SQLModel
 
 from catalogue.engine import sync_url
 from catalogue.executions import Execution, InitiatorType, StepRecord
 from catalogue.schedules import ExecutionMode, Schedule, ScheduleStep
+from catalogue.tally import ALL_SCHEDULES
 from contracts.execution import OUTPUT_TAIL_BYTES, ExecutionStatus, StepStatus, TriggerType
 
 _SEED: Final = 5
@@ -57,6 +58,13 @@ COMMON_WORD: Final = "synchron"
 _CONFIG: Final = {"executable_path": "/opt/identity/run.sh", "arguments": "--delta --quiet", "working_directory": None}
 _NOBODY: Final = UUID(int=0)
 
+_TALLY: Final = text(
+    "INSERT INTO execution_tally (schedule_id, status, executions) "
+    "SELECT schedule_id, status, count(*) FROM execution WHERE tallied GROUP BY schedule_id, status "
+    "UNION ALL SELECT :all_schedules, status, count(*) FROM execution WHERE tallied GROUP BY status"
+).bindparams(bindparam("all_schedules", ALL_SCHEDULES, Uuid()))
+"""As the upkeep leaves it."""
+
 Stored = str | None
 """A value as text that both databases read."""
 
@@ -94,6 +102,7 @@ def fill(url: str, *, executions: int, schedules: int) -> Filled:
         for _ in content.rows():
             for rows in (content.execution, content.record, content.schedule, content.step):
                 _write(connection, rows)
+        connection.execute(_TALLY)
         for index in indexes:
             index.create(connection)
     with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
@@ -275,6 +284,7 @@ class _Content:
             total_steps=steps,
             error_message="Step 'run.sh' failed: exit code 3" if status is ExecutionStatus.FAILED else None,
             workflow_id=f"bench/run/{execution_id}",
+            tallied=status.is_terminal,
             **times,
         )
         step_status = (StepStatus.COMPLETED if status.is_terminal else StepStatus.WAITING).value

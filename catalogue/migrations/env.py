@@ -1,5 +1,6 @@
 """How Alembic reaches the catalogue and what it compares the migrations with."""
 
+import time
 from typing import Literal
 
 from alembic import context
@@ -8,12 +9,13 @@ from sqlalchemy import JSON, Enum, create_engine, event, text
 from sqlmodel import AutoString, SQLModel
 
 # Each import registers its tables with the metadata.
-from catalogue import api_keys, change_history, connected_systems, executions, output, schedules  # noqa: F401
+from catalogue import api_keys, change_history, connected_systems, executions, output, schedules, tally  # noqa: F401
 from catalogue.columns import UtcDateTime
 from catalogue.engine import configure_sqlite
 
 # Two processes that migrate at the same time: one waits, then finds nothing left to do. Any fixed number serves.
 _MIGRATION_LOCK = 7_361_001
+_LOCK_POLL_SECONDS = 0.1
 
 
 def _plain_type(kind: str, item: object, _: AutogenContext) -> str | Literal[False]:
@@ -39,7 +41,11 @@ if is_sqlite:
 
 with engine.connect() as connection:
     if not is_sqlite:
-        connection.execute(text(f"SELECT pg_advisory_lock({_MIGRATION_LOCK})"))
+        # Asked for again and again: one that waits for it would hold a snapshot, and an index that is made beside
+        # writers (CONCURRENTLY) waits until every snapshot before it is gone.
+        while not connection.execute(text(f"SELECT pg_try_advisory_lock({_MIGRATION_LOCK})")).scalar_one():
+            connection.commit()
+            time.sleep(_LOCK_POLL_SECONDS)
         connection.commit()
     context.configure(
         connection=connection,
