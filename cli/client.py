@@ -1,6 +1,7 @@
 """The REST API as the commands call it."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from difflib import get_close_matches
 from pathlib import Path
@@ -18,6 +19,8 @@ DEFAULT_API_URL: Final = "http://127.0.0.1:8080"
 
 # A cancel answers after 10 s at most, and the detail of a large execution takes the API a while.
 _TIMEOUT: Final = httpx.Timeout(30, connect=5)
+# The API gives a sign of life every 15 s.
+_FOLLOW_TIMEOUT: Final = httpx.Timeout(60, connect=5)
 _PAGE_SIZE: Final = 100
 _MIN_PREFIX: Final = 4
 _LOOPBACK: Final = frozenset({"localhost", "127.0.0.1", "::1"})
@@ -445,6 +448,22 @@ class ApiClient:
             )
         return match_prefix(id_or_prefix, self.list_executions())
 
+    def read_output(
+        self, execution_id: str, step_id: str, *, attempt: int | None = None, follow: bool = False
+    ) -> Iterator[str]:
+        """Yields what a step printed; where it is followed, what it goes on to print, until it has ended.
+
+        Raises:
+            ApiFailure: There is no such attempt, or the API refused or failed.
+        """
+        query = {"follow": str(follow).lower()} | ({} if attempt is None else {"attempt": str(attempt)})
+        path = f"schedule-executions/{execution_id}/steps/{step_id}/output"
+        with self._failures("GET"), self._http.stream("GET", path, params=query, timeout=_FOLLOW_TIMEOUT) as response:
+            if not response.is_success:
+                response.read()
+                raise self._failure(response)
+            yield from response.iter_text()
+
     def list_connected_systems(self) -> list[dict[str, Any]]:
         """Returns the connected systems."""
         return list(self._items("synchronisation/connected-systems", {}))
@@ -525,8 +544,17 @@ class ApiClient:
         query: Mapping[str, Any] | None = None,
         headers: Mapping[str, str] | None = None,
     ) -> httpx.Response:
-        try:
+        with self._failures(method):
             response = self._http.request(method, path, json=body, params=query, headers=headers)
+        if response.is_success:
+            return response
+        raise self._failure(response)
+
+    @contextmanager
+    def _failures(self, method: str) -> Iterator[None]:
+        """Turns what may go wrong on the way into a message."""
+        try:
+            yield
         except httpx.ConnectError as error:
             raise ApiFailure(
                 f"Nothing answers at {self.url} ({error}). Start Rota with `rota dev`, "
@@ -536,9 +564,6 @@ class ApiClient:
             reason = str(error) or type(error).__name__
             unknown = "" if method == "GET" else " Whether it was done is not known."
             raise ApiFailure(f"{self.url} did not answer: {reason.rstrip('.')}.{unknown}") from None
-        if response.is_success:
-            return response
-        raise self._failure(response)
 
     def _json(self, response: httpx.Response) -> Any:
         try:

@@ -1,12 +1,13 @@
-"""`rota executions`: lists, shows, watches and cancels executions through the REST API."""
+"""`rota executions`: lists, shows, watches and steers executions through the REST API."""
 
+from collections.abc import Iterator
 from datetime import UTC, datetime
 from typing import Annotated
 
 import typer
 from rich.text import Text
 
-from cli.client import DEFAULT_API_URL, Execution, ExecutionDetail
+from cli.client import DEFAULT_API_URL, Execution, ExecutionDetail, ExecutionStep
 from cli.console import (
     JsonOption,
     KeyOption,
@@ -23,12 +24,13 @@ from cli.console import (
     printable,
     status_text,
 )
+from cli.logs import print_logs
 from cli.summary import has_ended, print_summary
 from cli.watch import watch_and_exit
 from contracts.execution import ACTIVE_STATUSES, ExecutionStatus
 
 app = typer.Typer(
-    help="Executions of schedules: list, show, watch, cancel, pause, resume, retry.", no_args_is_help=True
+    help="Executions of schedules: list, show, logs, watch, cancel, pause, resume, retry.", no_args_is_help=True
 )
 
 ExecutionArgument = Annotated[
@@ -103,7 +105,7 @@ def show_command(
     as_json: JsonOption = False,
     output: Annotated[
         bool,
-        typer.Option("--output", help="Print what every step printed, too: its last 64 KiB."),
+        typer.Option("--output", help="Print the end of what every step printed, too: its last 64 KiB."),
     ] = False,
     url: UrlOption = DEFAULT_API_URL,
     api_key: KeyOption = None,
@@ -121,12 +123,28 @@ def show_command(
     for label, value in _facts(detail):
         print_line(console, f"{label:<12}{value}")
     console.print()
-    print_summary(console, detail, datetime.now(UTC))
+    print_summary(console, detail, datetime.now(UTC), with_output=not output)
+    for step in detail["steps"]:
+        for line in _attempt_lines(step):
+            print_line(console, line)
     if output:
         for step in detail["steps"]:
             console.print()
             print_line(console, Text(f"Output of {printable(step['name'])}:", style="bold"))
             print_line(console, (step["outputTail"] or "(none)").rstrip("\n"))
+
+
+def _attempt_lines(step: ExecutionStep) -> Iterator[str]:
+    """Yields a line for each attempt of a step that was tried more than once."""
+    attempts = step["attemptHistory"]
+    if len(attempts) < 2 and all(attempt["isCounted"] for attempt in attempts):
+        return
+    yield ""
+    for attempt in attempts:
+        took = duration(elapsed(attempt["startedAt"], attempt["completedAt"], datetime.now(UTC)))
+        line = f"{step['name']}, attempt {attempt['number']}: {attempt['status']} after {took} on {attempt['host']}"
+        line += "" if attempt["isCounted"] else ", not counted"
+        yield f"{line}: {attempt['errorMessage']}" if attempt["errorMessage"] else line
 
 
 def _facts(execution: ExecutionDetail) -> list[tuple[str, str]]:
@@ -139,6 +157,37 @@ def _facts(execution: ExecutionDetail) -> list[tuple[str, str]]:
         ("Started", local_time(execution["startedAt"])),
         ("Ended", local_time(execution["completedAt"])),
     ]
+
+
+@app.command("logs")
+def logs_command(
+    execution: ExecutionArgument,
+    step: Annotated[
+        str | None,
+        typer.Argument(metavar="[STEP]", help="Name or id of one step; all of them by default."),
+    ] = None,
+    *,
+    follow: Annotated[
+        bool,
+        typer.Option("--follow", "-f", help="Go on until the step has ended; of several, one after the other."),
+    ] = False,
+    attempt: Annotated[
+        int | None,
+        typer.Option(min=1, help="Only the attempt of this number."),
+    ] = None,
+    url: UrlOption = DEFAULT_API_URL,
+    api_key: KeyOption = None,
+) -> None:
+    """Prints what the steps of an execution printed, as far as it is kept.
+
+    Ctrl-C ends the following, not the execution.
+
+    Example: rota executions logs 3f2a "HR import" --follow
+    """
+    with connected(url, api_key) as client:
+        detail = client.get_execution(client.find_execution(execution))
+        if not print_logs(client, detail, step, attempt=attempt, follow=follow):
+            typer.echo("Nothing was printed.", err=True)
 
 
 @app.command("watch")

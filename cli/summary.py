@@ -65,8 +65,8 @@ def closing_line(execution: ExecutionDetail, now: datetime) -> Text:
     return line
 
 
-def print_summary(console: Console, execution: ExecutionDetail, now: datetime) -> None:
-    """Prints a table of the steps, the last lines of what failed steps printed, and the closing line."""
+def print_summary(console: Console, execution: ExecutionDetail, now: datetime, *, with_output: bool = True) -> None:
+    """Prints a table of the steps, the last lines of what failed steps printed, if wanted, and the closing line."""
     steps = list(zip(group_numbers(execution), execution["steps"], strict=True))
     if len(steps) <= _MAX_ROWS:
         shown = steps
@@ -80,7 +80,8 @@ def print_summary(console: Console, execution: ExecutionDetail, now: datetime) -
         ids = {step["id"] for _, step in shown}
         rest = [step for _, step in steps if step["id"] not in ids]
         print_line(console, f"{len(rest):,} {'more ' if shown else ''}steps: {count_statuses(rest)}")
-    _print_failures(console, execution)
+    if with_output:
+        _print_failures(console, execution)
     console.print()
     print_line(console, closing_line(execution, now))
 
@@ -117,4 +118,4 @@ def _print_failures(console: Console, execution: ExecutionDetail) -> None:
     if failed:
         console.print()
         more = f"{len(failed) - _MAX_FAILURES} more steps failed. " if len(failed) > _MAX_FAILURES else ""
-        print_line(console, f"{more}All output: rota executions show {execution['id']} --output")
+        print_line(console, f"{more}All output: rota executions logs {execution['id']}")

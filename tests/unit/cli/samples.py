@@ -34,6 +34,7 @@ def step(
         "outputTail": None,
         "exitCode": None,
         "attempts": 1,
+        "attemptHistory": [],
         "host": None,
         "progress": None,
     }

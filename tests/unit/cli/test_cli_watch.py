@@ -300,7 +300,7 @@ def test_the_summary_tells_each_step_and_what_failed_steps_printed() -> None:
     assert "Badges: the last lines that it printed" in text
     assert "  line 20 [red]\n" in text
     assert "line 19" not in text
-    assert f"rota executions show {EXECUTION_ID} --output" in text
+    assert f"rota executions logs {EXECUTION_ID}" in text
     assert text.endswith("\nIdentity sync: Failed after 12.5s: Step 'Badges' failed\n")
 
 
@@ -324,4 +324,4 @@ def test_on_a_narrow_terminal_states_and_commands_stay_whole() -> None:
     failed = [step("Project identities", "Failed", -20, -15, exitCode=3, errorMessage="It failed.", outputTail="x")]
     text = summary(execution("Failed", [failed], completedAt="2026-08-03T06:00:22Z"), width=50)
     assert all(word in text for word in ("Status", "Failed", "Exit code", "5.0s"))
-    assert f"All output: rota executions show {EXECUTION_ID} --output\n" in text
+    assert f"All output: rota executions logs {EXECUTION_ID}\n" in text
