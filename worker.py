@@ -22,6 +22,7 @@ from activities.support.marker import end_orphans
 from activities.support.output_store import OutputStore
 from activities.support.recording import Recorder
 from activities.support.registry import step_types
+from activities.support.retention import Retention
 from activities.support.runner import HEARTBEAT_SECONDS, step_activity
 from activities.support.upkeep import Upkeep
 from activities.support.worker_context import WorkerContext
@@ -129,6 +130,14 @@ def build_pool_worker(client: Client, pool: str, settings: Settings, catalogue: 
     )
 
 
+def _retention(catalogue: Catalogue, settings: Settings) -> Retention:
+    return Retention(
+        catalogue,
+        output=timedelta(days=settings.output_retention_days),
+        executions=timedelta(days=settings.retention_days) if settings.retention_days else None,
+    )
+
+
 def build_worker(client: Client, catalogue: Catalogue, settings: Settings) -> Worker:
     """Returns a worker for the workflows and every registered step type, not yet running."""
     return Worker(
@@ -138,6 +147,7 @@ def build_worker(client: Client, catalogue: Catalogue, settings: Settings) -> Wo
         activities=[
             *Recorder(catalogue).activities,
             *Upkeep(catalogue, client, settings.task_queue).activities,
+            *_retention(catalogue, settings).activities,
             *_step_activities(settings, catalogue),
         ],
         workflow_runner=workflow_runner(),

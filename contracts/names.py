@@ -25,6 +25,7 @@ UPKEEP: Final = "Upkeep"
 
 KEEP_TRIGGERS: Final = "keep-triggers"
 KEEP_EXECUTIONS: Final = "keep-executions"
+KEEP_RETENTION: Final = "keep-retention"
 """Activities of the upkeep."""
 
 EXECUTION_FAILED: Final = "ExecutionFailed"

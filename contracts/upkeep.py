@@ -1,6 +1,6 @@
 """What a pass of the upkeep answers."""
 
-from pydantic import BaseModel
+from pydantic import BaseModel, Field
 
 
 class TriggersKept(BaseModel):
@@ -23,8 +23,17 @@ class ExecutionsKept(BaseModel):
     """Counted into the tally."""
 
 
+class RetentionKept(BaseModel):
+    """What was taken away because of its age."""
+
+    outputs_removed: int = 0
+    """Executions whose output was removed."""
+    executions_deleted: int = 0
+
+
 class UpkeepDone(BaseModel):
     """What one pass of the upkeep found."""
 
     triggers: TriggersKept
     executions: ExecutionsKept
+    retention: RetentionKept = Field(default_factory=RetentionKept)

@@ -90,6 +90,11 @@ class Settings(BaseSettings):
     """How many steps one worker runs at a time."""
     upkeep_seconds: Seconds = Field(default=timedelta(minutes=1), ge=timedelta(seconds=1), le=timedelta(days=1))
     """How often Temporal is compared with the catalogue, and repaired."""
+    retention_days: int | None = Field(default=None, ge=1, le=36_500)
+    """How many days the records of executions are kept after their end, with all that belongs to them. Default: for
+    ever."""
+    output_retention_days: int = Field(default=30, ge=1, le=36_500)
+    """How many days what steps printed is kept after the end of their execution."""
     api_host: str = "127.0.0.1"
     """Address on which the API listens."""
     api_port: int = Field(default=8080, ge=0, le=65535)

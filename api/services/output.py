@@ -13,6 +13,7 @@ from api.services.feed import Follower
 from api.services.live import live_steps
 from catalogue.executions import Execution, StepRecord, get_execution, get_step_record
 from catalogue.output import Piece, read_output, stored_attempts
+from catalogue.retention import is_output_removed
 from contracts.execution import StepAttempt, no_catalogue
 
 SIGN_OF_LIFE: Final = b"\0"
@@ -85,6 +86,8 @@ class _Step:
     history: dict[int, StepAttempt]
     numbers: Sequence[int]
     only: int | None
+    is_removed: bool
+    """Whether the output was removed because of its age."""
 
     @property
     def output_id(self) -> UUID:
@@ -135,6 +138,7 @@ async def _find_step(context: Context, execution_id: UUID, step_id: UUID, only: 
         if record is None:
             raise NotFound(f"Step not found in execution {execution_id}: {step_id}")
         stored = await stored_attempts(session, record.output_of or record.id)
+        is_removed = await is_output_removed(session, execution)
     attempts = [StepAttempt.model_validate(attempt) for attempt in record.attempt_history or []]
     history = {attempt.number: attempt for attempt in attempts}
     # One that runs is the one after those that have ended; a record without a history tells of the last one itself.
@@ -142,7 +146,7 @@ async def _find_step(context: Context, execution_id: UUID, step_id: UUID, only: 
     numbers = sorted({running or max(history, default=record.attempts or 1), *history, *stored})
     if only is not None and only not in numbers:
         raise NotFound(f"Step {step_id} has no attempt {only}; its last one is attempt {numbers[-1]}.")
-    return _Step(execution, record, history, numbers, only)
+    return _Step(execution, record, history, numbers, only, is_removed)
 
 
 async def show_output(
@@ -166,6 +170,9 @@ async def show_output(
 
 async def _show(context: Context, step: _Step) -> AsyncIterator[bytes]:
     text = OutputText()
+    if step.is_removed:
+        yield text.say("What it printed was removed because of its age.")
+        return
     yield await _note_of_running(context, step, text)
     async for part in _stored(context, step, text):
         yield part

@@ -9,7 +9,7 @@ from sqlalchemy import JSON, Enum, create_engine, event, text
 from sqlmodel import AutoString, SQLModel
 
 # Each import registers its tables with the metadata.
-from catalogue import api_keys, change_history, connected_systems, executions, output, schedules, tally  # noqa: F401
+from catalogue import api_keys, change_history, connected_systems, executions, output, retention, schedules, tally  # noqa: F401
 from catalogue.columns import UtcDateTime
 from catalogue.engine import configure_sqlite
 

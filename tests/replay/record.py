@@ -19,8 +19,8 @@ from temporalio.testing import WorkflowEnvironment
 from temporalio.worker import Worker
 
 from contracts.execution import Carried, ExecutionResult
-from contracts.names import KEEP_EXECUTIONS, KEEP_TRIGGERS, PAUSE, PROCEED, RESUME
-from contracts.upkeep import ExecutionsKept, TriggersKept
+from contracts.names import KEEP_EXECUTIONS, KEEP_RETENTION, KEEP_TRIGGERS, PAUSE, PROCEED, RESUME
+from contracts.upkeep import ExecutionsKept, RetentionKept, TriggersKept
 from runtime.embedded import find_temporal
 from runtime.temporal import data_converter, register_search_attributes
 from tests.waiting import eventually
@@ -87,6 +87,11 @@ async def _keep_executions() -> ExecutionsKept:
     return ExecutionsKept(checked=2, closed=1)
 
 
+@activity.defn(name=KEEP_RETENTION)
+async def _keep_retention() -> RetentionKept:
+    return RetentionKept(outputs_removed=3, executions_deleted=1)
+
+
 @activity.defn(name=KEEP_TRIGGERS)
 async def _keep_triggers() -> TriggersKept:
     return TriggersKept(checked=3, repaired=1)
@@ -98,7 +103,7 @@ async def _upkeep(client: Client) -> WorkflowHandle[Any, Any]:
         client,
         task_queue=task_queue,
         workflows=[Upkeep],
-        activities=[_keep_executions, _keep_triggers],
+        activities=[_keep_executions, _keep_triggers, _keep_retention],
         workflow_runner=workflow_runner(),
     ):
         handle = await client.start_workflow(Upkeep.run, id=task_queue, task_queue=task_queue)
@@ -144,6 +149,7 @@ SCENARIOS: Final[dict[str, Run]] = {
         lambda: Record(plan(step("a", 0, worker_pool="nobody", schedule_to_start_seconds=1))),
     ),
     "upkeep": _upkeep,
+    "upkeep-with-retention": _upkeep,
 }
 
 
