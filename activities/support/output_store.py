@@ -83,7 +83,8 @@ class OutputStore:
                 await self._catalogue.write_short(lambda connection: store_output(connection, changes))
             except Exception as error:  # noqa: BLE001 - whatever it is, the step goes on
                 if not self._is_failing:
-                    _logger.warning("what steps print cannot be stored: %s", error)
+                    # The first line alone: what follows is the statement, with what was printed.
+                    _logger.warning("what steps print cannot be stored: %s", str(error).split("\n", 1)[0])
                 self._is_failing = True
                 return type(error).__name__
             self._is_failing = False

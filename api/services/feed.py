@@ -107,7 +107,7 @@ class OutputFeed:
             try:
                 await self._look()
             except (SQLAlchemyError, OSError) as error:
-                _logger.warning("what followed steps print cannot be read now: %s", error)
+                _logger.warning("what followed steps print cannot be read now: %s", str(error).split("\n", 1)[0])
 
     async def _look(self) -> None:
         known = {step_id: self._known.get(step_id, (0, 0)) for step_id in self._followers}

@@ -110,13 +110,13 @@ class _Step:
         """Whether nothing more will be printed of what is asked for."""
         return self.record.status.is_terminal or (self.only is not None and self.only in self.history)
 
-    def rest(self, number: int, pieces: Sequence[Piece]) -> Iterator[tuple[int, bytes]]:
-        """Yields the pieces of an attempt, the tail that the record keeps among them."""
-        for piece in pieces:
-            yield piece.start, piece.data
-        if number == self.last and self.record.status.is_terminal:
-            tail = self.record.output_tail.encode()
-            yield max(self.record.output_bytes - len(tail), 0), tail
+    def rest(self, number: int, pieces: Sequence[Piece]) -> list[tuple[int, bytes]]:
+        """Returns the pieces of an attempt and where they start, the tail that the record keeps among them."""
+        rest = [(piece.start, piece.data) for piece in pieces]
+        tail = self.record.output_tail.encode()
+        if tail and number == self.last and self.record.status.is_terminal:
+            rest.append((max(self.record.output_bytes - len(tail), 0), tail))
+        return rest
 
     def total(self, number: int) -> int:
         """Returns how many bytes an attempt printed, as far as is known."""
@@ -230,12 +230,23 @@ async def _stored(context: Context, step: _Step, text: OutputText) -> AsyncItera
             continue
         async with context.catalogue.read() as session:
             pieces = await read_output(session, step.output_id, number)
+        rest = step.rest(number, pieces)
         yield text.begin_attempt(number, with_header=step.has_headers)
-        if note := step.note(number):
+        # A write that was given up may have been done later after all.
+        if (note := step.note(number)) and _has_gap(rest, step.total(number)):
             yield text.say_once(note)
-        for start, data in step.rest(number, pieces):
+        for start, data in rest:
             yield text.add(start, data)
         yield text.missing(step.total(number))
+
+
+def _has_gap(pieces: Sequence[tuple[int, bytes]], total: int) -> bool:
+    end = 0
+    for start, data in pieces:
+        if start > end:
+            return True
+        end = max(end, start + len(data))
+    return end < total
 
 
 async def _note_of_running(context: Context, step: _Step, text: OutputText) -> bytes:

@@ -67,6 +67,11 @@ class DevProcess:
         parent = psutil.Process(self.process.pid)
         return [parent, *parent.children()]
 
+    def child(self, command: str) -> psutil.Process:
+        """The process that runs one of Rota's commands: `api` or `worker`."""
+        [found] = [process for process in self.tree()[1:] if process.cmdline()[3:4] == [command]]
+        return found
+
     async def kill(self) -> None:
         """Kills supervisor, server, API and worker at one blow; what a step started is left behind."""
         assert self.process is not None

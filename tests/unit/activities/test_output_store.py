@@ -149,7 +149,11 @@ async def test_a_catalogue_that_is_away_is_said_and_fails_nothing(
     assert await store.close(kept, tail_is_recorded=True) == "OperationalError"
     await catalogue.close()
 
-    assert [record.levelname for record in caplog.records] == ["WARNING"]
+    [record] = caplog.records
+    assert (
+        record.getMessage()
+        == "what steps print cannot be stored: (sqlite3.OperationalError) no such table: step_output"
+    )
 
 
 async def test_a_catalogue_that_does_not_answer_is_not_waited_for(
