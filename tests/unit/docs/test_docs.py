@@ -143,3 +143,12 @@ def test_the_page_of_step_types_is_what_the_code_says() -> None:
     assert list(written) == list(rendered), "run: make docs"
     for heading, section in rendered.items():
         assert written[heading] == section, "run: make docs"
+
+
+def test_every_fault_of_the_table_is_a_test_among_the_faults() -> None:
+    rows = Page(REPOSITORY / "docs" / "reliability.md").rows("Reliability")
+    sources = [path.read_text("utf-8") for path in (REPOSITORY / "tests").rglob("test_*.py")]
+    faults = {name for text in sources if "mark.faults" in text for name in re.findall(r"def (test_\w+)", text)}
+
+    assert len(rows) >= 20
+    assert [row[-1] for row in rows if row[-1].strip("`") not in faults] == []
