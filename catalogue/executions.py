@@ -683,12 +683,9 @@ async def close_execution(
 
 async def list_active_executions(session: AsyncSession) -> Sequence[Execution]:
     """Returns every execution that has not ended, oldest first."""
-    query = (
-        select(Execution)
-        .where(col(Execution.status).in_(ACTIVE_STATUSES))
-        .order_by(col(Execution.queued_at), col(Execution.id))
-    )
-    return (await session.exec(query)).all()
+    query = select(Execution).where(col(Execution.status).in_(ACTIVE_STATUSES))
+    # Sorted here: asked to, SQLite walks all that there ever were in the order of time.
+    return sorted((await session.exec(query)).all(), key=lambda execution: (execution.queued_at, execution.id))
 
 
 async def get_executions(session: AsyncSession, execution_ids: Sequence[UUID]) -> dict[UUID, Execution]:

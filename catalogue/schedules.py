@@ -35,6 +35,9 @@ DEFAULT_CATCH_UP_SECONDS: Final = 3600
 
 _IDS_AT_ONCE: Final = 1000
 
+_FEW: Final = 300
+"""As many finds of a search are read at once; their ids cost less than another look at the table."""
+
 _SEARCH_LENGTH: Final = 5000
 """No name and description are as long together; SQLite refuses a pattern of ten times that."""
 
@@ -261,8 +264,8 @@ async def _matching(session: AsyncSession, search: str) -> list[ColumnElement[bo
         return [false()]
     escaped = re.sub(r"([%_/])", r"/\1", search)
     contains = _SEARCH_TEXT.like(func.lower(f"%{escaped}%"), escape="/")
-    ids = (await session.exec(select(Schedule.id).where(contains).limit(_IDS_AT_ONCE + 1))).all()
-    return [col(Schedule.id).in_(ids)] if len(ids) <= _IDS_AT_ONCE else [contains]
+    ids = (await session.exec(select(Schedule.id).where(contains).limit(_FEW + 1))).all()
+    return [col(Schedule.id).in_(ids)] if len(ids) <= _FEW else [contains]
 
 
 async def list_cron_schedules(session: AsyncSession, *, after: UUID | None, limit: int) -> Sequence[Schedule]:

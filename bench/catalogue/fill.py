@@ -105,9 +105,10 @@ def fill(url: str, *, executions: int, schedules: int) -> Filled:
         connection.execute(_TALLY)
         for index in indexes:
             index.create(connection)
-    with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
-        # What autovacuum does in its own time.
-        connection.execute(text("VACUUM ANALYZE" if engine.dialect.name == "postgresql" else "ANALYZE"))
+    if engine.dialect.name == "postgresql":
+        with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+            # What autovacuum does in its own time.
+            connection.execute(text("VACUUM ANALYZE"))
     engine.dispose()
     return content.filled
 

@@ -267,14 +267,14 @@ async def test_schedules_come_in_order_page_by_page(
 
 
 async def test_many_that_a_search_finds_are_counted_and_paged_too(catalogue: Catalogue) -> None:
-    rows = [Schedule(name=f"s{number:04}", description="any") for number in range(1100)]
+    rows = [Schedule(name=f"s{number:04}", description="any") for number in range(310)]
     async with catalogue.write() as session:
         session.add_all(rows)
     async with catalogue.read() as session:
         found, total = await list_schedules(
-            session, search="ANY", sort_by="name", descending=True, offset=1095, limit=20
+            session, search="ANY", sort_by="name", descending=True, offset=305, limit=20
         )
-    assert total == 1100
+    assert total == 310
     assert [row.name for row in found] == ["s0004", "s0003", "s0002", "s0001", "s0000"]
 
 
@@ -286,7 +286,7 @@ async def test_every_order_of_a_list_is_that_of_an_index(sqlite_template: Path, 
         partial(list_executions, schedule_id=schedule_id, statuses=statuses, sort_by=sort_by)
         for schedule_id, statuses, sort_by in product(
             (None, SCHEDULES[0]),
-            ([], [ExecutionStatus.FAILED]),
+            ([], [ExecutionStatus.FAILED], [ExecutionStatus.FAILED, ExecutionStatus.COMPLETE]),
             ("queuedAt", "startedAt", "completedAt", "status"),
         )
     ]
