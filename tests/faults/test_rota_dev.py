@@ -66,6 +66,12 @@ async def test_killed_in_mid_run_it_goes_on_by_itself(dev: DevProcess, tmp_path:
     assert execution["status"] == "Complete", execution
     assert [step["status"] for step in execution["steps"]] == ["Completed"] * 3
     assert execution["steps"][1]["attempts"] == 2
+    lost, done = execution["steps"][1]["attemptHistory"]
+    assert (lost["number"], lost["isCounted"], lost["status"]) == (1, True, "Failed")
+    assert "was lost" in lost["errorMessage"]
+    assert lost["host"]
+    assert lost["startedAt"] < lost["completedAt"] < done["startedAt"]
+    assert done["status"] == "Completed"
     failed = await dev.ended(failing)
     assert failed["status"] == "Failed"
     interrupted, unreached = failed["steps"]

@@ -72,6 +72,7 @@ async def test_all_that_a_step_printed_is_read_as_text(rota: Rota, run_steps: Ru
     assert await output_of(rota, execution, 1) == ""
 
 
+@on_sqlite
 async def test_of_too_much_beginning_and_end_are_kept(rota: Rota, run_steps: Run) -> None:
     printer = rota.script("printer.sh", "#!/bin/sh\nseq -w 1 400000\n")
 
@@ -187,6 +188,7 @@ async def test_a_pool_worker_stores_output_where_it_has_the_catalogue(
     assert followed.text.decode() == text
 
 
+@on_sqlite
 async def test_a_reused_step_shows_what_it_had_printed(rota: Rota, run_steps: Run) -> None:
     flag = rota.root / "flag"
     printer = rota.script("printer.sh", "#!/bin/sh\nseq 1 20000\n")
