@@ -23,6 +23,7 @@ from activities.support.sql.options import (
     supported,
 )
 from activities.support.step_type import StepFailure
+from activities.support.variables import PLACEHOLDER, expand
 from runtime.secrets import MASK
 
 
@@ -56,8 +57,6 @@ class Target:
         return f"{self.dialect.label} at {host}:{self.port}" if self.port else f"{self.dialect.label} at {host}"
 
 
-_PLACEHOLDER: Final = re.compile(r"\$\{env:([A-Za-z_]\w*)\}")
-
 _URL_START: Final = re.compile(r"[A-Za-z][\w+.-]*://")
 _URL: Final = re.compile(
     r"""
@@ -79,7 +78,7 @@ _ADO_VALUE: Final = re.compile(r"""("(?:[^"]|"")*"|'(?:[^']|'')*'|[^;"'][^;]*|)\
 _ODBC_VALUE: Final = re.compile(r"""(\{(?:[^}]|\}\})*\}|[^;{][^;]*|)\s*(?:;|$)""")
 _ODBC_DRIVER: Final = re.compile(r"(?:^|;)\s*driver\s*=", re.IGNORECASE)
 _SEPARATORS: Final = re.compile(r"[\s;]*")
-_WHOLE_PAIR: Final = re.compile(rf"({re.escape(MASK)}|{_PLACEHOLDER.pattern})\s*(?:;|$)")
+_WHOLE_PAIR: Final = re.compile(rf"({re.escape(MASK)}|{PLACEHOLDER.pattern})\s*(?:;|$)")
 """What the masking left of a pair, or a variable that holds pairs."""
 
 _DATABASE_FILE: Final = re.compile(
@@ -134,9 +133,9 @@ def check_connection_string(text: str) -> None:
             write, and holds no value of the text.
     """
     text = text.strip()
-    if "${env:" in _PLACEHOLDER.sub("", text):
+    if "${env:" in PLACEHOLDER.sub("", text):
         raise ValueError("Connection string has a ${env:...} that names no variable: write ${env:NAME}")
-    if _PLACEHOLDER.match(text):
+    if PLACEHOLDER.match(text):
         return
     reading = _read(text)
     if _URL_START.match(text):
@@ -153,7 +152,7 @@ def mask_connection_string(text: str) -> str:
     masked changes nothing.
     """
     text = text.strip()
-    if _PLACEHOLDER.fullmatch(text):
+    if PLACEHOLDER.fullmatch(text):
         return text
     try:
         reading = _read(text)
@@ -199,7 +198,7 @@ def _read(text: str) -> _Reading:
 
 def _read_url(text: str) -> _Reading:
     # Digits in place of a placeholder fit wherever a value may stand, a port too, and move nothing.
-    shape = _PLACEHOLDER.sub(lambda match: "0" * len(match[0]), text)
+    shape = PLACEHOLDER.sub(lambda match: "0" * len(match[0]), text)
     match = _SQLITE_URL.fullmatch(shape) or _URL.fullmatch(shape)
     if match is None:
         raise ValueError(
@@ -267,7 +266,7 @@ def _mask(text: str, reading: _Reading) -> str:
         written = text[part.value_start : part.end]
         if part.option == ODBC_CONNECT:
             shown = quote_plus(mask_connection_string(part.value), safe="*${}:")
-        elif _PLACEHOLDER.fullmatch(written):
+        elif PLACEHOLDER.fullmatch(written):
             continue
         # A value with a = in it may be two parts, run together by a mistake, of which the second is a password.
         elif part.option is None or part.option in SECRET_OPTIONS or (part.start < part.value_start and "=" in written):
@@ -329,7 +328,7 @@ def _unknown_option(dialect: Dialect, part: _Part, previous: _Part | None) -> st
 
 def _expand_pairs(text: str, environment: Mapping[str, str]) -> str:
     """Puts in variables that stand for more than one value: at the start of the text, or in place of pairs."""
-    if match := _PLACEHOLDER.match(text):
+    if match := PLACEHOLDER.match(text):
         text = _expand(match[0], environment) + text[match.end() :]
     if _URL_START.match(text):
         return text
@@ -344,22 +343,7 @@ def _expand_pairs(text: str, environment: Mapping[str, str]) -> str:
 
 
 def _expand(value: str, environment: Mapping[str, str]) -> str:
-    def variable(match: re.Match[str]) -> str:
-        name = match[1]
-        if name.upper().startswith(("ROTA_", "TEMPORAL_")):
-            raise StepFailure(
-                f"the connection string names ${{env:{name}}}: ROTA_* and TEMPORAL_* are never given to steps",
-                retryable=False,
-            )
-        if name not in environment:
-            raise StepFailure(
-                f"the connection string names ${{env:{name}}}, which this worker does not give to steps: set {name}"
-                " for the worker and list it in ROTA_STEP_ENV",
-                retryable=False,
-            )
-        return environment[name]
-
-    return _PLACEHOLDER.sub(variable, value)
+    return expand(value, environment, "the connection string")
 
 
 def _target(dialect: Dialect | None, values: dict[str, str]) -> Target:
@@ -389,7 +373,7 @@ def _sqlserver_host(server: str) -> tuple[str, str | None]:
 
 
 def _port(text: str | None) -> int | None:
-    if text is None or _PLACEHOLDER.search(text):
+    if text is None or PLACEHOLDER.search(text):
         return None
     if not text.isascii() or not text.isdigit() or not 1 <= int(text) <= 65535:
         raise ValueError("Connection string: the port is a number from 1 to 65535")
