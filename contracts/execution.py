@@ -101,6 +101,8 @@ class StepHeartbeat(BaseModel):
     started_at: datetime | None = None
     """When the worker began the attempt."""
     progress: StepProgress | None = None
+    activity_id: str | None = None
+    """Id of the run in the connected system, where it has one of its own."""
     memo: dict[str, Any] = Field(default_factory=dict)
     """What the step type needs to take up the same external run again in its next attempt."""
     resumable: bool = False

@@ -61,6 +61,11 @@ def step_task_queue(task_queue: str, worker_pool: str | None) -> str:
     return task_queue if worker_pool is None else f"{task_queue}/{worker_pool}"
 
 
+def turn_id(name: str) -> str:
+    """Id of the workflow that stands for a turn."""
+    return f"rota-turn/{name}"
+
+
 def upkeep_id(task_queue: str) -> str:
     """Id of the Temporal Schedule, and of the workflows, of the upkeep."""
     return f"rota-upkeep/{task_queue}"

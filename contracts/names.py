@@ -20,6 +20,12 @@ PAUSE: Final = "pause"
 RESUME: Final = "resume"
 """Signals that hold an execution before its next step group, and let it go on."""
 
+TURN: Final = "Turn"
+"""Workflow type of a turn, which a step has at something that one step may do at a time; nothing runs it."""
+
+NO_TASK_QUEUE: Final = "rota-nobody"
+"""Task queue on which no worker listens."""
+
 UPKEEP: Final = "Upkeep"
 """Workflow type of one pass of the upkeep."""
 

@@ -34,7 +34,7 @@ from activities.connectors.connector import Connector
 from activities.run_profile import RunProfile
 from activities.support.marker import is_of_this_process, marked_processes
 from activities.support.runner import step_activity
-from activities.support.step_type import StepType
+from activities.support.step_type import Continuity, StepType
 from activities.support.worker_context import WorkerContext
 from contracts.execution import OUTPUT_TAIL_BYTES, StepHeartbeat, StepInput, StepOutcome, StepStatus
 from contracts.names import STEP_CANCELLED, STEP_FAILED, STEP_TIMED_OUT
@@ -298,7 +298,8 @@ class _Run:
     """One attempt, made with the code that a worker runs."""
 
     def __init__(self, step_type: StepType[Any], worker: WorkerContext, step: StepInput, trial: Trial) -> None:
-        self._activity = step_activity(step_type, worker, _BOX)
+        # Without a server no attempt follows another.
+        self._activity = step_activity(step_type, worker, _BOX, lambda _: Continuity())
         self._step = step
         self._trial = trial
         self._heartbeats: list[StepHeartbeat] = []

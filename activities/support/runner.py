@@ -13,9 +13,10 @@ from typing import Any, Final
 from temporalio import activity
 from temporalio.exceptions import ApplicationError, ApplicationErrorCategory
 
+from activities.support.continuity import TemporalContinuity
 from activities.support.output import OutputTail, end_of
 from activities.support.settings import opened_settings
-from activities.support.step_type import StepFailure, StepRun, StepType
+from activities.support.step_type import Continuity, StepFailure, StepRun, StepType
 from activities.support.worker_context import WorkerContext
 from contracts.execution import (
     FOLLOWED_TAIL_BYTES,
@@ -44,16 +45,27 @@ _HOST: Final = socket.gethostname()
 _WORKER: Final = f"{os.getpid()}@{_HOST}"
 
 
+_MakeContinuity = Callable[[Callable[[], StepHeartbeat]], Continuity]
+
+
 def step_activity(
     step_type: StepType[Any],
     worker: WorkerContext,
     box: SecretBox,
+    continuity: _MakeContinuity = TemporalContinuity,
 ) -> Callable[[StepInput], Awaitable[StepOutcome]]:
-    """Returns the activity of a step type, named like it."""
+    """Returns the activity of a step type, named like it.
+
+    Args:
+        step_type: What the activity runs.
+        worker: What this worker allows.
+        box: Opens secrets.
+        continuity: Makes what steps need whose work outlives a worker, from what makes the heartbeat that is due.
+    """
 
     @activity.defn(name=step_type.name)
     async def run(step: StepInput) -> StepOutcome:
-        return await _Attempt(step_type, step, worker, box).run()
+        return await _Attempt(step_type, step, worker, box, continuity).run()
 
     return run
 
@@ -74,7 +86,15 @@ class _End:
 class _Attempt:
     """One attempt of one step, from its first heartbeat to its outcome."""
 
-    def __init__(self, step_type: StepType[Any], step: StepInput, worker: WorkerContext, box: SecretBox) -> None:
+    def __init__(
+        self,
+        step_type: StepType[Any],
+        step: StepInput,
+        worker: WorkerContext,
+        box: SecretBox,
+        continuity: _MakeContinuity,
+    ) -> None:
+        self._continuity = continuity(self._heartbeat_now)
         self._step_type = step_type
         self._step = step
         self._worker = worker
@@ -123,17 +143,19 @@ class _Attempt:
                 return _End(StepStatus.FAILED, message, STEP_INTERRUPTED)
             details = activity.cancellation_details()
             if details is not None and details.cancel_requested:
-                return _End(StepStatus.CANCELLED, "Cancelled.", STEP_CANCELLED, is_final=True)
+                return _End(StepStatus.CANCELLED, self._remarked("Cancelled."), STEP_CANCELLED, is_final=True)
             # The server has given the attempt up: nobody asks for its outcome.
             await self._close_output(is_followed=True)
             raise
         except Exception as failure:  # noqa: BLE001 - a defect is logged, less its secrets
             if deadline.expired():
-                message = f"Timed out after {self._step.timeout_seconds} s."
+                message = self._remarked(f"Timed out after {self._step.timeout_seconds} s.")
                 return _End(StepStatus.FAILED, message, STEP_TIMED_OUT)
-            if isinstance(failure, StepFailure | SecretKeyError):
-                is_final = not (isinstance(failure, StepFailure) and failure.retryable)
-                return _End(StepStatus.FAILED, self._told(str(failure)), STEP_FAILED, is_final=is_final)
+            if isinstance(failure, StepFailure):
+                message = self._told(str(failure))
+                return _End(failure.status, message, STEP_FAILED, is_final=not failure.retryable)
+            if isinstance(failure, SecretKeyError):
+                return _End(StepStatus.FAILED, self._told(str(failure)), STEP_FAILED, is_final=True)
             # A defect of the step type. Its text may hold anything: it stays in this worker's log.
             trace = self._trace()
             _logger.error("step type %s failed unexpectedly\n%s", self._step_type.name, trace)  # noqa: TRY400 - as above
@@ -145,6 +167,11 @@ class _Attempt:
         if warning:
             return _End(StepStatus.COMPLETED_WITH_WARNING, self._told(warning))
         return _End(StepStatus.COMPLETED, None)
+
+    def _remarked(self, message: str) -> str:
+        """Returns what is said of an attempt that was cut off, and what its step type has to add."""
+        remark = self._run.remark if self._run else None
+        return self._told(f"{message} {remark}") if remark else message
 
     def _told(self, message: str) -> str:
         """Returns a message as it may leave this worker."""
@@ -174,9 +201,10 @@ class _Attempt:
             resolved=self._step.resolved,
             box=self._box,
             attempt=self._number,
+            time_limit=self._remaining_seconds(),
             memo=dict(self._memo),
             resumable=self._resumable,
-            is_worker_stopping=_is_worker_stopping,
+            continuity=self._continuity,
             on_change=self._beat,
         )
         await self._step_type.run(run)
@@ -187,17 +215,19 @@ class _Attempt:
             await asyncio.sleep(HEARTBEAT_SECONDS)
 
     def _beat(self) -> None:
+        activity.heartbeat(self._heartbeat_now())
+
+    def _heartbeat_now(self) -> StepHeartbeat:
         run = self._run
-        activity.heartbeat(
-            StepHeartbeat(
-                host=_HOST,
-                worker=_WORKER,
-                started_at=self._started_at,
-                progress=self._progress(),
-                memo=run.memo if run else self._memo,
-                resumable=run.resumable if run else self._resumable,
-                stores_output=self._kept is not None,
-            ),
+        return StepHeartbeat(
+            host=_HOST,
+            worker=_WORKER,
+            started_at=self._started_at,
+            progress=self._progress(),
+            activity_id=run.activity_id if run else None,
+            memo=run.memo if run else self._memo,
+            resumable=run.resumable if run else self._resumable,
+            stores_output=self._kept is not None,
         )
 
     def _remaining_seconds(self) -> float | None:
@@ -231,9 +261,18 @@ class _Attempt:
             progress=self._progress(),
             activity_id=run.activity_id if run else None,
             activity_status=run.activity_status if run else None,
-            memo=run.memo if run else self._memo,
+            memo=self._memo_left_behind(end),
             resumable=run.resumable if run else self._resumable,
         )
+
+    def _memo_left_behind(self, end: _End) -> dict[str, Any]:
+        """Returns what the next attempt knows of this one.
+
+        Heartbeats say it to the end: should the worker be lost before this outcome is told, it is found out once more.
+        """
+        if self._run is None:
+            return self._memo
+        return {} if self._run.begins_anew and end.failure != STEP_INTERRUPTED else self._run.memo
 
     def _is_followed(self, end: _End) -> bool:
         """Whether another attempt follows."""

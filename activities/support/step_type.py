@@ -11,7 +11,7 @@ from pydantic.alias_generators import to_camel
 
 from activities.support.output import OutputTail
 from activities.support.worker_context import WorkerContext
-from contracts.execution import StepProgress
+from contracts.execution import StepProgress, StepStatus
 from runtime.secrets import SecretBox
 
 
@@ -32,10 +32,11 @@ Config = TypeVar("Config", bound=StepConfig)
 class StepFailure(Exception):
     """A step failed; its message is for people: one line, no trace, no secret."""
 
-    def __init__(self, message: str, *, retryable: bool = True) -> None:
-        """Says what failed, and whether another attempt (`maxAttempts`) can help."""
+    def __init__(self, message: str, *, retryable: bool = True, status: StepStatus = StepStatus.FAILED) -> None:
+        """Says what failed, whether another attempt (`maxAttempts`) can help, and as what the step ends."""
         super().__init__(message)
         self.retryable = retryable
+        self.status = status
 
 
 class Lookup(Protocol):
@@ -46,6 +47,29 @@ class Lookup(Protocol):
 
     async def run_profile(self, system_id: int, profile_id: int) -> Mapping[str, Any] | None:
         """Returns `name`, `run_type` and (sealed) `settings` of a run profile of that system, or None."""
+
+
+class Continuity:
+    """What a step needs whose work goes on elsewhere when its worker is gone.
+
+    This one is for an attempt that nothing follows; the runner's own asks Temporal.
+    """
+
+    async def keep(self) -> None:
+        """Returns once what the step remembers is stored: it then outlives this worker."""
+
+    async def hands_over(self) -> bool:
+        """Whether another attempt goes on with the work; asked by a coroutine that is being cancelled."""
+        return False
+
+    async def take_turn(self, name: str) -> None:
+        """Waits until no other step has the turn of this name, and takes it; does nothing where this step has it.
+
+        It stays with the step through all of its attempts, until it is given back or the step's execution has ended.
+        """
+
+    async def give_back(self, name: str) -> None:
+        """Lets the next step have its turn."""
 
 
 @dataclass
@@ -64,13 +88,15 @@ class StepRun(Generic[Config]):
     """Opens what is sealed in `resolved`; by default one that opens nothing."""
     attempt: int = 1
     """Number of the attempt, from 1."""
+    time_limit: float | None = None
+    """Seconds after which the attempt is ended; None for none."""
     memo: dict[str, Any] = field(default_factory=dict)
     """Survives into the next attempt, once `remember` was called."""
     resumable: bool = False
     """Set by a step type that can take up, by what it remembers, where this attempt stands: if the worker is stopped or
     lost, another attempt follows that is not held against `maxAttempts`, within the same time limit."""
-    is_worker_stopping: Callable[[], bool] = lambda: False
-    """Whether `run` is cancelled because the worker stops: what a resumable step has started elsewhere then runs on."""
+    continuity: Continuity = field(default_factory=Continuity)
+    """What a resumable step needs of the runner."""
     on_change: Callable[[], None] = lambda: None
     """Told, in the event loop's thread, whenever progress or memo changed; set by the runner."""
 
@@ -80,6 +106,10 @@ class StepRun(Generic[Config]):
     activity_id: str | None = None
     activity_status: str | None = None
     warning: str | None = None
+    begins_anew: bool = False
+    """Set where what is remembered has come to its end: an attempt that follows a failure then begins without it."""
+    remark: str | None = None
+    """A sentence that follows the message of a timeout or a cancel: what is not as one would expect then."""
 
     def report(self, progress: StepProgress) -> None:
         """Shows live how far the step has come."""
@@ -87,9 +117,14 @@ class StepRun(Generic[Config]):
         self.on_change()
 
     def remember(self, **memo: Any) -> None:
-        """Keeps values for the next attempt, even if this worker dies."""
+        """Keeps values for the next attempt; what a worker that dies had not yet told Temporal is lost with it."""
         self.memo.update(memo)
         self.on_change()
+
+    async def remember_surely(self, **memo: Any) -> None:
+        """Keeps values for the next attempt, and returns once they outlive this worker."""
+        self.remember(**memo)
+        await self.continuity.keep()
 
     def warn(self, message: str) -> None:
         """Lets the step end as `Completed with Warning`, with this one-line message."""

@@ -337,12 +337,13 @@ async def _waiting(
 def _step(record: StepRecord, live: LiveStep | None, waiting: str | None) -> ExecutionStepOut:
     status, started_at, progress = record.status, record.started_at, _stored_progress(record)
     attempts, host, message = record.attempts, record.host, record.error_message
+    activity_id = record.activity_id
     if live is not None and not status.is_terminal:
         status, attempts = live.status, record.attempts + live.attempt
         started_at = started_at or live.started_at
         message = live.last_failure or (waiting if live.queued_since else None) or message
         if live.heartbeat is not None:
-            host, progress = live.heartbeat.host, live.heartbeat.progress
+            host, progress, activity_id = live.heartbeat.host, live.heartbeat.progress, live.heartbeat.activity_id
     system, profile = record.resolved.get("system") or {}, record.resolved.get("profile") or {}
     return ExecutionStepOut(
         id=record.id,
@@ -359,7 +360,7 @@ def _step(record: StepRecord, live: LiveStep | None, waiting: str | None) -> Exe
         started_at=started_at,
         completed_at=record.completed_at,
         error_message=message,
-        activity_id=record.activity_id or str(record.id),
+        activity_id=activity_id or str(record.id),
         activity_status=record.activity_status or _ACTIVITY_STATUS.get(status, "InProgress"),
         continue_on_failure=record.continue_on_failure,
         output_tail=record.output_tail or None,

@@ -62,6 +62,13 @@ class Probe(StepType[ProbeConfig]):
                 raise StepFailure("it broke", retryable=False)
             case "remember":
                 step.remember(run="r1")
+            case "remember its end":
+                step.remember(run="r1")
+                step.begins_anew = True
+                raise StepFailure("half of it broke", status=StepStatus.COMPLETED_WITH_ERROR)
+            case "hang on":
+                step.remark = "It goes on."
+                await asyncio.Event().wait()
             case "warn":
                 step.warn("look here")
             case "hang":
@@ -257,6 +264,26 @@ async def test_an_attempt_that_takes_up_another_has_what_is_left_of_its_time() -
 
     assert outcome_of(failed.value).resumable
     assert outcome_of(failed.value).memo == {"run": "r1"}
+
+
+async def test_what_has_come_to_its_end_is_not_taken_up_again() -> None:
+    environment = ActivityEnvironment()
+    beats: list[StepHeartbeat] = []
+    environment.on_heartbeat = beats.append
+    with pytest.raises(ApplicationError, match="half of it broke") as failed:
+        await attempt({"does": "remember its end"}, environment=environment)
+
+    assert outcome_of(failed.value).status is StepStatus.COMPLETED_WITH_ERROR
+    assert outcome_of(failed.value).memo == {}
+    # Lost before it can tell of its end, the worker leaves to the next one what that can find the end by.
+    assert beats[-1].memo == {"run": "r1"}
+
+
+async def test_a_step_type_may_add_to_what_is_said_of_its_end() -> None:
+    with pytest.raises(ApplicationError) as failed:
+        await attempt({"does": "hang on"}, timeout_seconds=1)
+
+    assert failed.value.message == "Timed out after 1 s. It goes on."
 
 
 async def test_what_a_step_remembers_is_in_its_heartbeats() -> None:
