@@ -35,8 +35,9 @@ class RunProfileConfig(StepConfig):
 class RunProfile(StepType[RunProfileConfig]):
     """Runs a run profile (an import, a synchronisation, an export) of a connected system.
 
-    The connected system's connector does the work: `Command` runs a command line. System and run profile are looked up
-    when the execution starts; a step whose system or profile does not exist then fails, saying which is missing.
+    The connected system's connector does the work: `Command` runs a command line, `Jim` has a JIM run it. System and run
+    profile are looked up when the execution starts; a step whose system or profile does not exist then fails, saying
+    which is missing.
     """
 
     name = "RunProfile"

@@ -3,10 +3,15 @@
 import json
 import os
 import sys
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import ClassVar
+
+import pytest
 
 from activities.connectors.command import Command
+from activities.connectors.jim import Jim
 from activities.executable import Executable
 from activities.powershell import PowerShell
 from activities.sql_script import SqlScript
@@ -18,6 +23,7 @@ from activities.support.conformance import (
     default_worker,
 )
 from activities.support.worker_context import WorkerContext
+from tests.jim.double import JimDouble
 
 STAND_IN = Path(__file__).parents[1] / "unit" / "activities" / "stand_in_pwsh.py"
 
@@ -57,6 +63,36 @@ class TestCommand(ConnectorConformance):
 
     def trials(self, folder: Path) -> Trials:
         return trials({name: Trial({}, system={"executablePath": path}) for name, path in programs(folder).items()})
+
+
+class TestJim(ConnectorConformance):
+    connector = Jim()
+
+    by_name: ClassVar[dict[str, JimDouble]]
+
+    @pytest.fixture(scope="class", autouse=True)
+    @classmethod
+    def _jims(cls) -> Iterator[None]:
+        """One JIM for each kind of end: a run profile has no settings that could tell them apart."""
+        with JimDouble() as succeeds, JimDouble() as fails, JimDouble() as hangs:
+            cls.by_name = {"succeeds": succeeds, "fails": fails, "hangs": hangs}
+            for jim in cls.by_name.values():
+                jim.state.add_profile(1, "Full Import", jim.state.add_system(1, "HR"))
+            fails.state.profiles[1].work.status = "FailedWithError"
+            hangs.state.profiles[1].work.held = True
+            yield
+
+    def trials(self, folder: Path) -> Trials:
+        del folder
+        jims = self.by_name
+        known = {name: Trial({}, system={"url": jim.url, "apiKey": jim.key.secret}) for name, jim in jims.items()}
+        return Trials(
+            succeeds=known["succeeds"],
+            fails=known["fails"],
+            fails_for_good=Trial({}, system={"url": jims["succeeds"].url, "apiKey": "jim_ak_unknown"}),
+            hangs=replace(known["hangs"], has_begun=lambda: bool(jims["hangs"].state.tasks)),
+            is_left_over=lambda: bool(jims["hangs"].state.tasks),
+        )
 
 
 class TestPowerShell(StepTypeConformance):

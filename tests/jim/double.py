@@ -77,6 +77,13 @@ class JimDouble:
     """A JIM with one API key; in its context it runs, its server in a thread of its own."""
 
     def __init__(self) -> None:
+        self._port = 0
+        self._server: uvicorn.Server | None = None
+        self._thread: threading.Thread | None = None
+        self.reset()
+
+    def reset(self) -> None:
+        """Makes it a JIM that was just installed: tests may share a server."""
         self.state = State()
         self.key = self.state.add_key("jim_ak_" + "0123456789abcdef" * 4)
         self.faults: list[Fault] = []
@@ -86,9 +93,6 @@ class JimDouble:
         """What JIM allows a key by default."""
         self._windows: dict[UUID, _SlidingWindow] = {}
         self._strangers = (-math.inf, 0)
-        self._port = 0
-        self._server: uvicorn.Server | None = None
-        self._thread: threading.Thread | None = None
 
     def __enter__(self) -> Self:
         self.start()

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 import typer
 
-from activities.support.registry import step_types
+from activities.support.registry import all_connectors, step_types
 from cli.main import app
 from cli.step_types import common_fields, markdown_page
 from runtime.settings import Settings
@@ -127,6 +127,19 @@ def test_every_decision_is_in_the_index_and_has_the_form(page: Page) -> None:
     assert page.path.name in index.links()
     assert page.headings[0].split(" ", 1)[0] == page.path.name.split("-", 1)[0] + ":"
     assert page.headings[1:5] == ["Context", "Decision", "Consequences", "Alternatives"]
+
+
+def test_the_page_of_connectors_has_every_setting() -> None:
+    built_in = [kind for kind in all_connectors().values() if type(kind).__module__.startswith("activities.")]
+    page = Page(REPOSITORY / "docs" / "connectors.md")
+
+    for kind in built_in:
+        settings = [
+            (f"`{field.alias}`", of, "yes" if field.is_required() else "")
+            for of, model in (("the system", kind.settings_model), ("a run profile", kind.run_profile_model))
+            for field in model.model_fields.values()
+        ]
+        assert [tuple(row[:3]) for row in page.rows(kind.name)] == settings
 
 
 def _sections(text: str) -> dict[str, str]:

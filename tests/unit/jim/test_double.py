@@ -16,10 +16,16 @@ from tests.waiting import eventually
 EXECUTE = "/synchronisation/connected-systems/3/run-profiles/7/execute"
 
 
+@pytest.fixture(scope="module")
+def server() -> Iterator[JimDouble]:
+    with JimDouble() as server:
+        yield server
+
+
 @pytest.fixture
-def jim() -> Iterator[JimDouble]:
-    with JimDouble() as jim:
-        yield jim
+def jim(server: JimDouble) -> JimDouble:
+    server.reset()
+    return server
 
 
 @pytest.fixture
