@@ -119,6 +119,9 @@ class _Loader(yaml.SafeLoader):
     path: Path
 
 
+_FOREIGN_BREAKS: Final = re.compile("[\x85\u2028\u2029]")
+
+
 class _Dumper(yaml.SafeDumper):
     """Writes plain what is the same text in YAML 1.1 and 1.2; all other text in quotes."""
 
@@ -129,6 +132,14 @@ class _Dumper(yaml.SafeDumper):
     def ignore_aliases(self, data: Any) -> bool:  # noqa: ARG002 - PyYAML's signature
         """Writes everything where it belongs, what occurs twice too."""
         return True
+
+    def represent_text(self, text: str) -> yaml.ScalarNode:
+        """Writes a text; with line breaks that are none in YAML 1.2, escaped: PyYAML would fold them."""
+        style = '"' if _FOREIGN_BREAKS.search(text) else None
+        return self.represent_scalar("tag:yaml.org,2002:str", text, style=style)
+
+
+_Dumper.add_representer(str, _Dumper.represent_text)
 
 
 for _tag, _pattern, _first in (

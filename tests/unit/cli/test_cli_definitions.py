@@ -91,7 +91,24 @@ def test_a_folder_is_its_files_by_name(write: Write, tmp_path: Path) -> None:
 
 
 # What YAML 1.1 or 1.2 would not read as text, were it not in quotes.
-SPECIAL = ["06:00", "no", "0o17", "1e3", "08", "1_000", "~", "", "<<", "=", "2026-01-01", "0x1F", "- a", "a: b", " x "]
+SPECIAL = [
+    "06:00",
+    "no",
+    "0o17",
+    "1e3",
+    "08",
+    "1_000",
+    "~",
+    "",
+    "<<",
+    "=",
+    "2026-01-01",
+    "0x1F",
+    "- a",
+    "a: b",
+    " x ",
+    "a\x85b\u2028c\u2029",
+]
 
 
 @settings(deadline=None, max_examples=50)
