@@ -1,14 +1,17 @@
 """Applies files: creates and changes schedules and connected systems by name, and says what became of each."""
 
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, Final, Literal
 
 import httpx
+import typer
 
 from cli.client import ApiClient, ApiFailure, ScheduleDetail
+from cli.console import EXIT_DIFFERENT, EXIT_FAILED, failure_lines, printable
 from cli.definitions import (
     DefinitionError,
     Directory,
@@ -29,7 +32,7 @@ from cli.difference import (
     system_changes,
 )
 
-Result = Literal["created", "changed", "unchanged"]
+Result = Literal["created", "changed", "unchanged", "kept", "left out"]
 Failure = ApiFailure | DefinitionError
 
 # Who cannot be reached, or does not know the key, refuses the next document as well.
@@ -43,16 +46,55 @@ _HOW_MASKS_ARE_KEPT: Final = (
 
 @dataclass(frozen=True)
 class Applied:
-    """What became of a document, or, in a dry run, would."""
+    """What became of something, or, in a dry run, would."""
 
     what: str
     """`schedule Daily sync`."""
     result: Result
     changes: Sequence[str] = ()
-    """A line for each field that differs; lines about a step's fields are indented."""
+    """A line for each field that differs, and for whatever else there is to tell."""
     warnings: Sequence[str] = ()
     new_id: str | None = None
     """The id of a schedule that was created."""
+
+
+def print_results(outcomes: Iterable[Applied | Failure], results: Sequence[Result], *, dry_run: bool) -> int:
+    """Prints what became of each, then how many became what, and returns the exit code.
+
+    Args:
+        outcomes: What became of each, as it is done.
+        results: Those that are counted whether there are some or not.
+        dry_run: Whether nothing was changed.
+
+    Returns:
+        `EXIT_FAILED` where one failed; in a dry run `EXIT_DIFFERENT` where one would be changed; else 0.
+    """
+    done: Counter[str] = Counter()
+    try:
+        for outcome in outcomes:
+            if isinstance(outcome, Applied):
+                done[outcome.result] += 1
+                _print_applied(outcome, dry_run=dry_run)
+            else:
+                done["failed"] += 1
+                for line in failure_lines(outcome):
+                    typer.echo(line, err=True)
+    finally:
+        counts = ", ".join(f"{done[result]} {result}" for result in (*results, "failed"))
+        typer.echo(f"Nothing was changed by this dry run. It found: {counts}" if dry_run else counts)
+    if done["failed"]:
+        return EXIT_FAILED
+    return EXIT_DIFFERENT if dry_run and (done["created"] or done["changed"]) else 0
+
+
+def _print_applied(applied: Applied, *, dry_run: bool) -> None:
+    would = "would be " if dry_run and applied.result in {"created", "changed"} else ""
+    new_id = f", id {applied.new_id}" if applied.new_id else ""
+    typer.echo(printable(f"{applied.what}: {would}{applied.result}{new_id}"))
+    for line in applied.changes:
+        typer.echo(printable(f"  {line}"))
+    for line in applied.warnings:
+        typer.echo(printable(line), err=True)
 
 
 class Applier:

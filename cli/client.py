@@ -496,6 +496,15 @@ class ApiClient:
         path = f"synchronisation/connected-systems/{system_id}"
         return dict(self._call("PUT", path, body, query={"dryRun": "true"} if dry_run else None))
 
+    def import_connected_systems(
+        self, systems: Sequence[Mapping[str, Any]], *, update: bool, dry_run: bool
+    ) -> list[dict[str, Any]]:
+        """Creates connected systems and run profiles under ids of their own, all or none; says what became of each."""
+        body = {"connectedSystems": systems, "update": update}
+        query = {"dryRun": "true"} if dry_run else None
+        answer = self._call("POST", "synchronisation/connected-systems/import", body, query=query)
+        return list(answer["connectedSystems"])
+
     def list_run_profiles(self, system_id: int) -> list[dict[str, Any]]:
         """Returns the run profiles of a connected system."""
         return list(self._call("GET", f"synchronisation/connected-systems/{system_id}/run-profiles"))

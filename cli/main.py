@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 import typer
 
-from cli import api_keys, connected_systems, demo, executions, schedules, servers, step_types
+from cli import api_keys, connected_systems, demo, executions, jim, schedules, servers, step_types
 from runtime.errors import StartError
 from runtime.leaving import has_native_threads, leave
 from runtime.zones import use_packaged_zones
@@ -24,6 +24,7 @@ app.add_typer(api_keys.app, name="api-key")
 app.add_typer(schedules.app, name="schedules")
 app.add_typer(executions.app, name="executions")
 app.add_typer(connected_systems.app, name="connected-systems")
+app.add_typer(jim.app, name="jim")
 
 
 def run(arguments: Sequence[str] | None = None) -> None:

@@ -1,6 +1,5 @@
 """`rota schedules`: lists, shows, creates, runs and changes schedules through the REST API."""
 
-from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -13,18 +12,15 @@ from rich.console import Console
 from rich.text import Text
 from rich.tree import Tree
 
-from cli.apply import Applied, Applier, warning_lines
+from cli.apply import Applier, print_results, warning_lines
 from cli.client import DEFAULT_API_URL, ApiClient, Preview, PreviewTime, Schedule, ScheduleDetail, UsageError
 from cli.console import (
-    EXIT_DIFFERENT,
-    EXIT_FAILED,
     JsonOption,
     KeyOption,
     UrlOption,
     cell,
     connected,
     duration,
-    failure_lines,
     local_time,
     make_console,
     parse_time,
@@ -523,22 +519,9 @@ def apply_command(
         documents, failures = _load_all(file)
         _check_names([document for document in documents if is_connected_system(document)])
         _check_names([document for document in documents if not is_connected_system(document)])
-        done: Counter[str] = Counter()
-        try:
-            for outcome in chain(failures, Applier(client, dry_run=dry_run, reason=reason).apply(documents)):
-                if isinstance(outcome, Applied):
-                    done[outcome.result] += 1
-                    _print_applied(outcome, dry_run=dry_run)
-                else:
-                    done["failed"] += 1
-                    for line in failure_lines(outcome):
-                        typer.echo(line, err=True)
-        finally:
-            typer.echo(_summary(done, dry_run=dry_run))
-    if done["failed"]:
-        raise typer.Exit(EXIT_FAILED)
-    if dry_run and done.keys() - {"unchanged"}:
-        raise typer.Exit(EXIT_DIFFERENT)
+        outcomes = chain(failures, Applier(client, dry_run=dry_run, reason=reason).apply(documents))
+        code = print_results(outcomes, ("created", "changed", "unchanged"), dry_run=dry_run)
+    raise typer.Exit(code)
 
 
 def _load_all(paths: Sequence[Path]) -> tuple[list[Document], list[DefinitionError]]:
@@ -569,22 +552,6 @@ def _check_names(documents: Iterable[Document]) -> None:
         if name in places:
             raise DefinitionError(f"{place_of(document)}{name!r} stands here and at {places[name].rstrip(': ')}")
         places[name] = place_of(document)
-
-
-def _print_applied(applied: Applied, *, dry_run: bool) -> None:
-    would = "would be " if dry_run and applied.result != "unchanged" else ""
-    new_id = f", id {applied.new_id}" if applied.new_id else ""
-    typer.echo(printable(f"{applied.what}: {would}{applied.result}{new_id}"))
-    for line in applied.changes:
-        typer.echo(printable(f"  {line}"))
-    for line in applied.warnings:
-        typer.echo(printable(line), err=True)
-
-
-def _summary(done: Mapping[str, int], *, dry_run: bool) -> str:
-    """Returns how many became what: `1 created, 2 changed, 3 unchanged, 1 failed`."""
-    counts = ", ".join(f"{done.get(result, 0)} {result}" for result in ("created", "changed", "unchanged", "failed"))
-    return f"Nothing was changed by this dry run. It found: {counts}" if dry_run else counts
 
 
 @app.command("run")

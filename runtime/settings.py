@@ -20,7 +20,7 @@ _PREFIX: Final = "ROTA_"
 _SECRETS: Final = frozenset({"secret_key", "database_url"})
 
 # Read by the CLI and the tests, not by the servers; known, so that they do not count as misspelt.
-_CLIENT_VARIABLES: Final = frozenset({"ROTA_API_URL", "ROTA_API_KEY"})
+_CLIENT_VARIABLES: Final = frozenset({"ROTA_API_URL", "ROTA_API_KEY", "ROTA_JIM_API_KEY"})
 _TEST_VARIABLE_PREFIX: Final = "ROTA_TEST_"
 
 # What a program needs to start at all. Nothing of Rota's or Temporal's own is in it.

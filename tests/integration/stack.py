@@ -11,8 +11,10 @@ from typing import Any
 import httpx
 import uvicorn
 from temporalio.client import Client
+from typer.testing import CliRunner, Result
 
 from api.app import create_app
+from cli.main import app
 from runtime.settings import Settings
 from tests.waiting import eventually
 
@@ -62,6 +64,12 @@ class Rota:
 
     async def ended(self, execution_id: str, seconds: float = 40) -> dict[str, Any]:
         return await self.until(execution_id, lambda execution: execution["status"] in TERMINAL, seconds)
+
+    async def cli(self, *arguments: str, **environment: str) -> Result:
+        """Runs a command of the command line, with this API."""
+        environment["ROTA_API_URL"] = str(self.http.base_url).rstrip("/")
+        environment["ROTA_API_KEY"] = self.http.headers["X-API-Key"]
+        return await asyncio.to_thread(CliRunner().invoke, app, arguments, env=environment)
 
     def script(self, name: str, text: str) -> str:
         """Writes a program under the script root and returns its path."""

@@ -1,6 +1,5 @@
 """`rota schedules export` and `apply` against a real API: what differs is told and changed, all else is left alone."""
 
-import asyncio
 import re
 import shutil
 import uuid
@@ -11,11 +10,10 @@ from typing import Any
 
 import pytest
 import yaml
-from typer.testing import CliRunner, Result
+from typer.testing import Result
 
 from activities.support import registry
 from cli.client import ApiClient, ScheduleDetail
-from cli.main import app
 from tests.integration.stack import Rota
 from tests.integration.test_connected_systems import Keyed
 from tests.markdown import REPOSITORY
@@ -57,11 +55,7 @@ class Cli:
     folder: Path
 
     async def run(self, *arguments: str) -> Result:
-        environment = {
-            "ROTA_API_URL": str(self.rota.http.base_url).rstrip("/"),
-            "ROTA_API_KEY": self.rota.http.headers["X-API-Key"],
-        }
-        return await asyncio.to_thread(CliRunner().invoke, app, ["schedules", *arguments], env=environment)
+        return await self.rota.cli("schedules", *arguments)
 
     async def apply(self, *options: str) -> Result:
         return await self.run("apply", "-f", str(self.folder), *options)

@@ -480,6 +480,16 @@ def _one_schedule(request: Request) -> Answer:
     return Answer(200, _schedule(schedule) | {"steps": steps})
 
 
+def _switch(request: Request) -> Answer:
+    """Enables or disables; the answer counts no steps, as they are not loaded."""
+    schedule = request.state.schedules.get(request.id)
+    if schedule is None:
+        return Answer(404, error(request.state, "", f"Schedule not found: {request.id}"))
+    schedule["isEnabled"] = request.match["to"] == "enable"
+    schedule["lastUpdated"] = made(request.state.now())
+    return Answer(200, _schedule(schedule) | {"stepCount": 0})
+
+
 Handler = Callable[[Request], Answer]
 
 _GUID = r"(?P<id>[0-9a-f]{8}-?(?:[0-9a-f]{4}-?){3}[0-9a-f]{12})"
@@ -502,6 +512,7 @@ _ROUTES: Final[Iterable[tuple[str, str, Handler]]] = (
     ("POST", f"/worker-tasks/{_GUID}/cancel", _cancel_task),
     ("GET", "/schedules", _schedules),
     ("GET", f"/schedules/{_GUID}", _one_schedule),
+    ("POST", f"/schedules/{_GUID}/(?P<to>enable|disable)", _switch),
 )
 
 
