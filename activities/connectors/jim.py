@@ -76,12 +76,14 @@ class JimSettings(ConnectorSettings):
     url: str = Field(
         max_length=500,
         title="URL",
+        examples=["https://jim.example.com"],
         description="Address of JIM, such as `https://jim.example.com`. `${env:NAME}` stands for a variable of the "
         "worker that its `ROTA_STEP_ENV` lists.",
     )
     api_key: Annotated[str, Sealed(_mask)] = Field(
         max_length=500,
         title="API key",
+        examples=["${env:JIM_API_KEY}"],
         description="Key of JIM, of the role Administrator. `${env:NAME}` as in `url`.",
     )
 
