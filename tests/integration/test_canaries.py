@@ -14,13 +14,16 @@ import httpx
 import pytest
 import sqlalchemy
 import typer
+from pydantic import BaseModel
 from sqlmodel import SQLModel
 from temporalio.client import Client
 from typer.testing import CliRunner
 
+from activities.support.registry import all_connectors, step_types
 from catalogue.api_keys import Role, new_api_key
 from catalogue.engine import Catalogue, sync_url
 from cli import connected_systems, schedules
+from runtime.secrets import secret_fields
 from runtime.settings import Settings
 from runtime.temporal import connect_to
 from tests.faults.dev_process import DevProcess
@@ -115,6 +118,8 @@ class Story:
     answers: list[bytes] = field(default_factory=list)
     schedules: list[str] = field(default_factory=list)
     executions: list[str] = field(default_factory=list)
+    systems: list[int] = field(default_factory=list)
+    profiles: list[int] = field(default_factory=list)
 
     async def call(self, method: str, path: str, expected: int, **request: Any) -> Any:
         answer = await self.http.request(method, path, **request)
@@ -126,7 +131,7 @@ class Story:
     async def tell(self) -> None:
         """Does everything once."""
         await self._keys()
-        systems = await self._connected_systems()
+        systems = [step async for step in self._connected_systems()]
         steps = [*self._connections(), *self._programs(), *systems]
         schedule = await self._schedule(f"{MARKER} schedule", [step | PARALLEL for step in steps])
         await self._refusals(schedule)
@@ -205,28 +210,41 @@ class Story:
         if self.has_careless:
             yield {"stepType": "Careless", "name": f"{MARKER} careless", "token": self.canaries.plant("token")}
 
-    async def _connected_systems(self) -> list[dict[str, Any]]:
-        if not self.has_careless:
-            return []
+    async def _connected_systems(self) -> AsyncIterator[dict[str, Any]]:
+        """Steps that run profiles of connected systems with secrets in their settings."""
         plant = self.canaries.plant
-        settings = {"url": f"https://{MARKER}.example.com", "apiKey": plant("first apiKey")}
-        body = {"name": f"{MARKER} system", "connectorName": "CarelessConnector", "settings": settings}
+        yield await self._system("Jim", plant("key of a JIM"))
+        yield await self._system("Jim", "${env:CANARY_TOKEN}")
+        yield await self._system("Jim", f"{plant('key that no header takes')}\N{LATIN SMALL LETTER E WITH ACUTE}")
+        with_password = {"url": f"https://u:{plant('password of a JIM')}@example.com", "apiKey": "x"}
+        body = {"name": "wrong", "connectorName": "Jim", "settings": with_password}
+        await self.call("POST", SYSTEMS, 400, json=body)
+        if self.has_careless:
+            yield await self._system("CarelessConnector", plant("key of a careless connector"), pin=plant("pin"))
+
+    async def _system(self, connector: str, key: str, **profile: str) -> dict[str, Any]:
+        plant = self.canaries.plant
+        # Rota itself answers where a JIM would: it does not know the key, and says so.
+        settings = {"url": str(self.http.base_url), "apiKey": plant(f"first key, {connector} {key}")}
+        body = {"name": f"{MARKER} {len(self.systems)}", "connectorName": connector, "settings": settings}
         system = await self.call("POST", SYSTEMS, 201, json=body)
+        self.systems.append(system["id"])
         place = f"{SYSTEMS}/{system['id']}"
         await self.call("POST", SYSTEMS, 409, json=body)
         for wrong in (
-            {"apiKey": plant("apiKey without url")},
-            {"url": "x", "apiKey": [plant("apiKey in a list")]},
-            {"url": system["settings"]["url"], "apiKey": f"{plant('masked apiKey')}***"},
+            {"apiKey": plant(f"key without url, {connector} {key}")},
+            {"url": settings["url"], "apiKey": [plant(f"key in a list, {connector} {key}")]},
+            {"url": settings["url"], "apiKey": f"{plant(f'masked key, {connector} {key}')}***"},
             {"url": "https://elsewhere.example.com", "apiKey": "***"},
         ):
             await self.call("PUT", place, 400, json={"settings": wrong})
         await self.call("PUT", place, 200, json=system)
-        await self.call("PUT", place, 200, json={"settings": settings | {"apiKey": plant("apiKey")}})
-        profile = {"name": "Import", "settings": {"pin": plant("pin")}}
-        created = await self.call("POST", f"{place}/run-profiles", 201, json=profile)
+        await self.call("PUT", place, 200, json={"settings": settings | {"apiKey": key}})
+        body = {"name": f"{MARKER} import", "settings": profile}
+        created = await self.call("POST", f"{place}/run-profiles", 201, json=body)
+        self.profiles.append(created["id"])
         await self.call("PUT", f"{place}/run-profiles/{created['id']}", 200, json=created)
-        return [{"stepType": "RunProfile", "connectedSystemId": system["id"], "runProfileId": created["id"]}]
+        return {"stepType": "RunProfile", "connectedSystemId": system["id"], "runProfileId": created["id"]}
 
     async def _schedule(self, name: str, steps: list[dict[str, Any]]) -> dict[str, Any]:
         body = {"name": name, "steps": steps, "triggerType": "Cron", "cronExpression": "0 3 * * *", "isEnabled": True}
@@ -305,8 +323,7 @@ class Story:
         await self._command(0, schedules.app, "apply", "-f", str(file))
         await self._command(0, schedules.app, "export")
         await self._command(0, schedules.app, "show", f"{MARKER} other")
-        if self.has_careless:
-            await self._command(0, connected_systems.app, "show", f"{MARKER} system")
+        await self._command(0, connected_systems.app, "show", f"{MARKER} 0")
 
     async def _command(self, code: int, app: typer.Typer, *arguments: str) -> None:
         options = ("--url", str(self.http.base_url), "--api-key", self.http.headers["X-API-Key"])
@@ -326,7 +343,8 @@ class Story:
         assert "this is ***" in says["outputTail"]
         assert "***" in by_name[f"{MARKER} fails with it"]["errorMessage"]
         assert by_name[f"{MARKER} good"]["outputTail"] == "the token is set\n"
-        failed = [step for step in execution["steps"] if step["stepType"] == "SqlScript" and step is not says]
+        kinds = {"SqlScript", "RunProfile"}
+        failed = [step for step in execution["steps"] if step["stepType"] in kinds and step is not says]
         assert {step["status"] for step in failed} == {"Failed"}
         assert "127.0.0.1" in by_name[f"{MARKER} URL"]["errorMessage"]
 
@@ -376,8 +394,8 @@ class Story:
             "executionId": self.executions,
             "stepId": [step["id"] for execution in executions for step in execution["steps"]],
             "version": [1, 2, 3],
-            "systemId": [1],
-            "profileId": [1],
+            "systemId": self.systems,
+            "profileId": self.profiles,
             "fromVersion": [1],
             "toVersion": [2],
         }
@@ -448,6 +466,17 @@ class Checkout(DevProcess):
         (copy / "connectors" / "careless.py").write_text(CARELESS_CONNECTOR.replace("MARKER", MARKER))
 
 
+def test_every_field_for_secrets_is_part_of_the_story() -> None:
+    models: set[tuple[str, type[BaseModel]]] = {(kind.name, kind.config_model) for kind in step_types().values()}
+    for connector in all_connectors().values():
+        models |= {(connector.name, connector.settings_model), (connector.name, connector.run_profile_model)}
+
+    assert {(name, field) for name, model in models for field in secret_fields(model)} == {
+        ("SqlScript", "sql_connection_string"),
+        ("Jim", "api_key"),
+    }
+
+
 @pytest.mark.timeout(180)
 async def test_the_processes_of_rota_keep_their_secrets(tmp_path: Path, postgres_url: str) -> None:
     canaries = Canaries()
@@ -505,9 +534,7 @@ async def test_no_logger_and_no_table_holds_a_secret(
         canaries,
         answers=b"\n".join(story.answers),
         histories=b"\n".join(histories),
-        logs="\n".join(
-            caplog.handler.format(record) for record in caplog.records if not record.name.startswith(NOT_ROTAS)
-        ).encode(),
+        logs=caplog.text.encode(),
         tables=await asyncio.to_thread(_rows, rota.settings.catalogue_url),
     )
 
@@ -517,6 +544,9 @@ def canary_settings(
     monkeypatch: pytest.MonkeyPatch,
     caplog: pytest.LogCaptureFixture,
 ) -> tuple[Canaries, dict[str, str]]:
+    for name in NOT_ROTAS:
+        caplog.set_level(logging.WARNING, name)
+    # Last, as it is also the level of what is captured.
     caplog.set_level(logging.DEBUG)
     canaries = Canaries()
     given = variables(canaries)
