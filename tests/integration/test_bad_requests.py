@@ -16,6 +16,7 @@ from tests.integration.stack import Rota
 
 SYSTEMS = "/api/v1/synchronisation/connected-systems"
 TRUE = {"stepType": "Executable", "executablePath": "/bin/true"}
+NOWHERE = "00000000-0000-4000-8000-000000000000"
 GUID = "must be a GUID such as b2c3d4e5-f6a7-8901-bcde-f12345678901."
 
 
@@ -228,8 +229,8 @@ async def test_messages_speak_of_json(api: Rota, content: str, field: str, says:
         ("schedules?sortDescending=maybe", "sortDescending", "must be true or false."),
         ("schedule-executions?scheduleId=abc", "scheduleId", GUID),
         ("schedule-executions?status=Bogus", "status[0]", "must be one of Queued"),
-        (f"schedules/{uuid.uuid4()}/next-runs?FROM=monday", "from", "must be a time with its offset such as 2027"),
-        (f"schedules/{uuid.uuid4()}/next-runs?from=2027-03-28T01:00:00", "from", "must be a time with its offset"),
+        (f"schedules/{NOWHERE}/next-runs?FROM=monday", "from", "must be a time with its offset such as 2027"),
+        (f"schedules/{NOWHERE}/next-runs?from=2027-03-28T01:00:00", "from", "must be a time with its offset"),
     ],
 )
 async def test_messages_on_queries_are_as_plain(api: Rota, query: str, field: str, says: str) -> None:
