@@ -17,7 +17,7 @@ dev: $(READY) ## Temporal with its Web UI, the API and a worker, in the foregrou
 	@$(BIN)/rota dev
 
 test: $(READY) ## the test suite
-	@$(BIN)/pytest
+	@$(BIN)/pytest -n auto --maxprocesses 4 --dist worksteal
 
 test-faults: $(READY) ## killed servers, outages, lost workers
 	@$(BIN)/pytest -m faults

