@@ -3,18 +3,20 @@
 import asyncio
 import json
 import sys
+import time
 from collections.abc import Coroutine, Sequence
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
 
 import typer
 
-from bench.case import Case, find_cases, say
+from bench.case import Case, Extent, find_cases, say
 from bench.catalogue.measure import measure_catalogue
 from bench.catalogue.report import CatalogueReport
 from bench.machine import Machine, Versions, load_average
 from bench.report import CaseResult, Report
-from bench.stack import BenchError, running_stack
+from bench.runs import BenchError
+from bench.stack import running_stack
 from runtime.embedded import EmbeddedServerError
 from runtime.signals import stop_requested
 
@@ -30,12 +32,14 @@ _AnyReport = TypeVar("_AnyReport", Report, CatalogueReport)
 @_app.callback(invoke_without_command=True)
 def floor(
     context: typer.Context,
-    runs: Annotated[int, typer.Option(min=1, help="Rounds of each case; a round runs the floor, then Rota.")] = 7,
+    runs: Annotated[int, typer.Option(min=1, help="Rounds of each case; a round runs each side once.")] = 7,
     case: Annotated[
         list[str] | None,
         typer.Option(help="Repeatable. " + "; ".join(f"{case.letter}: {case.title}" for case in _CASES.values()) + "."),
     ] = None,
-    stock: Annotated[bool, typer.Option("--stock", help="Run the server without Rota's settings.")] = False,  # noqa: FBT002 - a flag
+    quick: Annotated[  # noqa: FBT002 - a flag
+        bool, typer.Option("--quick", help="One round of small sizes: to see that it works, not to measure.")
+    ] = False,
     json_file: _JsonFile = None,
 ) -> None:
     """Measures Rota against the floor, a bare Temporal workflow doing the same work on the same server.
@@ -43,7 +47,7 @@ def floor(
     Prints a Markdown table to stdout, progress to stderr. Nothing is left behind, also after Ctrl-C.
     """
     if context.invoked_subcommand is None:
-        _report(_measure(_chosen(case), runs, stock_server=stock), json_file)
+        _report(_measure(_chosen(case), Extent(runs, quick)), json_file)
 
 
 @_app.command()
@@ -98,22 +102,17 @@ async def _until_stopped(work: Coroutine[Any, Any, _AnyReport]) -> _AnyReport | 
     return None
 
 
-async def _measure(cases: Sequence[Case], runs: int, *, stock_server: bool) -> Report:
-    before = load_average()
+async def _measure(cases: Sequence[Case], extent: Extent) -> Report:
     say("starting a Temporal server, Rota's API and worker, and the floor's worker")
-    async with running_stack(stock_server=stock_server) as stack:
+    async with running_stack() as stack:
         results = []
         for case in cases:
-            say(f"{case.letter}: {case.title}: floor and Rota")
-            results.append(CaseResult(case.letter, case.title, tuple(await case.measure(stack, runs))))
-        return Report(
-            machine=Machine.this(),
-            versions=await Versions.running(stack.temporal),
-            load_before=before,
-            load_after=load_average(),
-            stock_server=stock_server,
-            cases=tuple(results),
-        )
+            say(f"{case.letter}: {case.title}")
+            before, began = load_average(), time.monotonic()
+            measures = await case.measure(stack, extent)
+            seconds = time.monotonic() - began
+            results.append(CaseResult(case.letter, case.title, tuple(measures), seconds, before, load_average()))
+        return Report(Machine.this(), await Versions.running(stack.rota.temporal), tuple(results))
 
 
 if __name__ == "__main__":

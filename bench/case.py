@@ -4,16 +4,39 @@ import importlib
 import pkgutil
 import sys
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import Final
 
 from bench import cases
-from bench.report import Measure
+from bench.report import Measure, Target
 from bench.stack import Stack
 
+FLOOR: Final = "bare workflow"
+"""What the floor is called in the report."""
+STOCK: Final = "bare workflow, stock server"
+
 Sample = Mapping[str, float]
-"""What one run of one side shows, by the name of the measure; the same names on both sides."""
+"""What one run of one side shows, by the name of the quantity; the same names on all sides."""
 
 Side = Callable[[], Awaitable[Sample]]
+
+
+@dataclass(frozen=True)
+class Extent:
+    """How much is measured."""
+
+    runs: int = 7
+    """Rounds of a case; a round runs each side once."""
+    quick: bool = False
+    """Only to see that it works: small sizes, one round."""
+
+    def rounds(self, at_least: int = 1) -> int:
+        """Returns how many rounds a case makes."""
+        return 1 if self.quick else max(self.runs, at_least)
+
+    def size(self, full: int, *, quick: int) -> int:
+        """Returns how large something is."""
+        return quick if self.quick else full
 
 
 @dataclass(frozen=True)
@@ -23,8 +46,18 @@ class Case:
     letter: str
     """What `--case` calls it."""
     title: str
-    measure: Callable[[Stack, int], Awaitable[Sequence[Measure]]]
-    """Takes the running processes and the number that `--runs` gives."""
+    measure: Callable[[Stack, Extent], Awaitable[Sequence[Measure]]]
+    """Measures it on running processes, and checks that the work was really done."""
+
+
+@dataclass(frozen=True)
+class Quantity:
+    """What a sample is of."""
+
+    name: str
+    unit: str
+    targets: Mapping[str, Target] = field(default_factory=dict)
+    """By what it is measured against."""
 
 
 def find_cases() -> dict[str, Case]:
@@ -36,27 +69,48 @@ def find_cases() -> dict[str, Case]:
     return {case.letter: case for case in sorted(found, key=lambda case: case.letter)}
 
 
-async def interleaved(rounds: int, floor: Side, rota: Side, *, unit: str = "ms") -> list[Measure]:
-    """Measures both sides in turn: floor, Rota, floor, Rota, ..., after one round that does not count.
+async def interleaved(
+    rounds: int, quantities: Sequence[Quantity], rota: Side, against: Mapping[str, Side]
+) -> list[Measure]:
+    """Measures all sides in turn: what it is measured against, then Rota, again and again.
+
+    One round more comes first and does not count.
 
     Args:
-        rounds: How often.
-        floor: Runs the floor once.
+        rounds: How many count.
+        quantities: What the samples are of.
         rota: Runs Rota once.
-        unit: Unit of all that they return.
+        against: Each runs once what Rota is measured against, by its name.
     """
-    await floor()
-    await rota()
-    pairs: list[tuple[Sample, Sample]] = []
-    for number in range(1, rounds + 1):
-        pair = await floor(), await rota()
-        pairs.append(pair)
-        shown = ", ".join(f"{name} {pair[0][name]:.1f} and {pair[1][name]:.1f} {unit}" for name in pair[0])
-        say(f"  {number}/{rounds}: {shown}")
+    sides = {**against, "Rota": rota}
+    taken: dict[str, list[Sample]] = {name: [] for name in sides}
+    for number in range(rounds + 1):
+        for name, side in sides.items():
+            sample = await side()
+            if number > 0:
+                taken[name].append(sample)
+        if number > 0:
+            say(f"  {number}/{rounds}: {_shown(quantities, {name: samples[-1] for name, samples in taken.items()})}")
     return [
-        Measure(name, unit, rota=tuple(r[name] for _, r in pairs), floor=tuple(f[name] for f, _ in pairs))
-        for name in pairs[0][0]
+        Measure(
+            quantity.name,
+            quantity.unit,
+            rota=tuple(sample[quantity.name] for sample in taken["Rota"]),
+            against=name,
+            baseline=tuple(sample[quantity.name] for sample in taken[name]),
+            target=quantity.targets.get(name),
+        )
+        for quantity in quantities
+        for name in against
     ]
+
+
+def _shown(quantities: Sequence[Quantity], samples: Mapping[str, Sample]) -> str:
+    return "; ".join(
+        f"{quantity.name} ({quantity.unit}): "
+        + ", ".join(f"{name} {sample[quantity.name]:.1f}" for name, sample in samples.items())
+        for quantity in quantities
+    )
 
 
 def say(text: str) -> None:

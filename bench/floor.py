@@ -1,8 +1,8 @@
 """The floor: the least that Temporal makes of the work. `python -m bench.floor` runs its worker.
 
-A workflow that runs one activity after another, each of which starts a program in a session of its own, reads what it
-prints and sends one heartbeat. It keeps no record, looks after no process tree, and knows no timeouts. The worker has
-the SDK's defaults.
+A workflow that runs activities, one after another or all at once, each of which starts a program in a session of its
+own, reads what it prints and sends one heartbeat. It keeps no record, looks after no process tree, and knows no
+timeouts. The worker has the SDK's defaults.
 """
 
 import asyncio
@@ -31,7 +31,9 @@ class FloorRequest:
     command: list[str]
     """Program and arguments of every step."""
     steps: int
-    """How often it is run, one after another."""
+    """How often it is run."""
+    at_once: bool = False
+    """Whether all of them run concurrently, not one after another."""
 
 
 @activity.defn(name="run-program")
@@ -53,21 +55,27 @@ async def run_program(command: list[str]) -> str:
 
 @workflow.defn(name=WORKFLOW)
 class Floor:
-    """Runs a program some times, one after another."""
+    """Runs a program some times."""
 
     @workflow.run
     async def run(self, request: FloorRequest) -> str:
         """Returns what the last one printed."""
+        if request.at_once:
+            return (await asyncio.gather(*(_run_step(request.command) for _ in range(request.steps))))[-1]
         output = ""
         for _ in range(request.steps):
-            output = await workflow.execute_activity(
-                run_program,
-                request.command,
-                start_to_close_timeout=_LIMIT,
-                heartbeat_timeout=_LIMIT,
-                retry_policy=RetryPolicy(maximum_attempts=1),
-            )
+            output = await _run_step(request.command)
         return output
+
+
+async def _run_step(command: list[str]) -> str:
+    return await workflow.execute_activity(
+        run_program,
+        command,
+        start_to_close_timeout=_LIMIT,
+        heartbeat_timeout=_LIMIT,
+        retry_policy=RetryPolicy(maximum_attempts=1),
+    )
 
 
 async def _run_worker() -> None:

@@ -3,7 +3,7 @@
 import statistics
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from typing import Any, Final
+from typing import Any, Final, Literal
 
 from bench.machine import Load, Machine, Versions
 
@@ -12,15 +12,18 @@ _HEADINGS: Final = (
     "measure",
     "unit",
     "n",
-    "floor median",
+    "against",
+    "its median",
     "min to max",
-    "p95",
-    "Rota median",
+    "Rota's median",
     "min to max",
     "p95",
     "ratio of medians",
-    "median of pairwise ratios",
+    "median of ratios",
+    "target",
+    "met",
 )
+_CASE_HEADINGS: Final = ("case", "what", "seconds", "load before", "load after")
 
 
 @dataclass(frozen=True)
@@ -43,54 +46,99 @@ class Summary:
 
 
 @dataclass(frozen=True)
+class Target:
+    """What a measure must show."""
+
+    of: Literal["ratio", "median", "maximum"]
+    """What is held against the limit: the median of the ratios of pairs, or Rota's own median or largest sample."""
+    bound: Literal["at most", "at least"]
+    limit: float
+
+    def __str__(self) -> str:
+        """Returns it in words."""
+        return f"{self.of} {self.bound} {self.limit:g}"
+
+    def is_met(self, value: float) -> bool:
+        """Whether a value keeps to it."""
+        return value <= self.limit if self.bound == "at most" else value >= self.limit
+
+
+@dataclass(frozen=True)
 class Measure:
-    """Samples of one quantity, Rota's and the floor's."""
+    """Samples of one quantity: Rota's, and those of what it is measured against."""
 
     name: str
     unit: str
     rota: tuple[float, ...]
     """In the order in which they were taken; one at least."""
-    floor: tuple[float, ...] = ()
-    """As many, each taken just before Rota's; empty where there is no floor."""
+    against: str = ""
+    """What `baseline` is of; empty where there is none."""
+    baseline: tuple[float, ...] = ()
+    """As many as Rota's, each taken in the same round; empty where there is none."""
+    target: Target | None = None
 
     def __post_init__(self) -> None:
         """Checks that samples come in pairs."""
-        if not self.rota or (self.floor and len(self.floor) != len(self.rota)):
-            raise ValueError(f"{self.name}: {len(self.rota)} samples of Rota and {len(self.floor)} of the floor")
+        if not self.rota or (self.baseline and len(self.baseline) != len(self.rota)):
+            raise ValueError(f"{self.name}: {len(self.rota)} samples of Rota and {len(self.baseline)} to compare with")
+        if bool(self.against) != bool(self.baseline):
+            raise ValueError(f"{self.name}: what it is compared with has samples and a name, or neither")
+        if self.target and self.target.of == "ratio" and not self.baseline:
+            raise ValueError(f"{self.name}: a target for a ratio, and nothing to compare with")
 
     @property
     def ratio_of_medians(self) -> float | None:
-        """Rota's median over the floor's; None without a floor."""
-        return statistics.median(self.rota) / statistics.median(self.floor) if self.floor else None
+        """Rota's median over the other's; None where there is no other."""
+        return statistics.median(self.rota) / statistics.median(self.baseline) if self.baseline else None
 
     @property
     def median_of_ratios(self) -> float | None:
-        """Median of Rota's samples, each over the floor's of the same round; None without a floor.
+        """Median of Rota's samples, each over the other's of the same round; None where there is no other.
 
         What slows the machine for longer than a round is in both halves of a pair.
         """
-        if not self.floor:
+        if not self.baseline:
             return None
-        return statistics.median(rota / floor for rota, floor in zip(self.rota, self.floor, strict=True))
+        return statistics.median(rota / other for rota, other in zip(self.rota, self.baseline, strict=True))
+
+    @property
+    def is_met(self) -> bool | None:
+        """Whether it shows what it must; None where it must show nothing."""
+        if self.target is None:
+            return None
+        summary = Summary.of(self.rota)
+        values = {"ratio": self.median_of_ratios, "median": summary.median, "maximum": summary.maximum}
+        value = values[self.target.of]
+        return value is not None and self.target.is_met(value)
 
     def as_json(self) -> dict[str, Any]:
-        """Returns samples and summaries."""
+        """Returns samples, summaries and the verdict."""
         return {
             **asdict(self),
             "rota_summary": asdict(Summary.of(self.rota)),
-            "floor_summary": asdict(Summary.of(self.floor)) if self.floor else None,
+            "baseline_summary": asdict(Summary.of(self.baseline)) if self.baseline else None,
             "ratio_of_medians": self.ratio_of_medians,
             "median_of_ratios": self.median_of_ratios,
+            "met": self.is_met,
         }
 
 
 @dataclass(frozen=True)
 class CaseResult:
-    """What a case measured."""
+    """What a case measured, and under which load."""
 
     letter: str
     title: str
     measures: tuple[Measure, ...]
+    seconds: float
+    """How long it took."""
+    load_before: Load
+    load_after: Load
+    """The case's own load is in it."""
+
+    def as_json(self) -> dict[str, Any]:
+        """Returns everything, every single sample too."""
+        return {**asdict(self), "measures": [measure.as_json() for measure in self.measures]}
 
 
 @dataclass(frozen=True)
@@ -99,11 +147,6 @@ class Report:
 
     machine: Machine
     versions: Versions
-    load_before: Load
-    load_after: Load
-    """The benchmark's own load is in it."""
-    stock_server: bool
-    """Whether the server ran without Rota's settings."""
     cases: tuple[CaseResult, ...]
 
     def as_json(self) -> dict[str, Any]:
@@ -111,65 +154,70 @@ class Report:
         return {
             "machine": asdict(self.machine),
             "versions": asdict(self.versions),
-            "load_before": self.load_before,
-            "load_after": self.load_after,
-            "stock_server": self.stock_server,
-            "cases": [
-                {
-                    "letter": case.letter,
-                    "title": case.title,
-                    "measures": [measure.as_json() for measure in case.measures],
-                }
-                for case in self.cases
-            ],
+            "cases": [case.as_json() for case in self.cases],
         }
 
     def as_markdown(self) -> str:
-        """Returns the circumstances and a table with a row a measure."""
+        """Returns the circumstances, a table with a row a measure, and one with a row a case."""
         machine, versions = self.machine, self.versions
-        settings = "stock settings" if self.stock_server else "Rota's settings"
-        rows = [_row(case, measure) for case in self.cases for measure in case.measures]
         return "\n".join(
             [
-                "# Rota and the floor, a bare Temporal workflow on the same server",
-                "",
                 f"- Machine: {machine.cores} cores, {machine.memory_gib:.1f} GiB, {machine.kernel}",
                 f"- Rota {versions.rota}, temporalio {versions.temporalio}, Python {versions.python}",
-                f"- Temporal server {versions.server} on a SQLite file, {settings}",
-                f"- Load average (1, 5, 15 minutes): {load_text(self.load_before)} before, {load_text(self.load_after)} after",
+                f"- Temporal server {versions.server}",
                 "",
-                table_line(_HEADINGS),
-                table_line(["---"] * len(_HEADINGS)),
-                *rows,
+                *table(_HEADINGS, [_row(case, measure) for case in self.cases for measure in case.measures]),
+                "",
+                "Load averages are of the last 1, 5 and 15 minutes; a case's own load is in the second.",
+                "",
+                *table(_CASE_HEADINGS, [_case_row(case) for case in self.cases]),
                 "",
             ],
         )
 
 
-def _row(case: CaseResult, measure: Measure) -> str:
-    cells = [
-        f"{case.letter}: {case.title}",
+def _row(case: CaseResult, measure: Measure) -> list[str]:
+    rota = Summary.of(measure.rota)
+    met = measure.is_met
+    return [
+        case.letter,
         measure.name,
         measure.unit,
         str(len(measure.rota)),
-        *_distribution(measure.floor),
-        *_distribution(measure.rota),
+        measure.against,
+        *_distribution(Summary.of(measure.baseline) if measure.baseline else None),
+        *_distribution(rota),
+        _number(rota.p95),
         _ratio(measure.ratio_of_medians),
         _ratio(measure.median_of_ratios),
+        "" if measure.target is None else str(measure.target),
+        "" if met is None else "yes" if met else "**no**",
     ]
-    return table_line(cells)
 
 
-def table_line(cells: Sequence[str]) -> str:
-    """Returns a row of a Markdown table."""
-    return f"| {' | '.join(cells)} |"
+def _case_row(case: CaseResult) -> list[str]:
+    return [
+        case.letter,
+        case.title,
+        f"{case.seconds:.0f}",
+        load_text(case.load_before),
+        load_text(case.load_after),
+    ]
 
 
-def _distribution(samples: Sequence[float]) -> tuple[str, str, str]:
-    if not samples:
-        return "", "", ""
-    summary = Summary.of(samples)
-    return f"{summary.median:.1f}", f"{summary.minimum:.1f} to {summary.maximum:.1f}", f"{summary.p95:.1f}"
+def table(headings: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
+    """Returns the lines of a Markdown table."""
+    return [f"| {' | '.join(cells)} |" for cells in (headings, ["---"] * len(headings), *rows)]
+
+
+def _distribution(summary: Summary | None) -> tuple[str, str]:
+    if summary is None:
+        return "", ""
+    return _number(summary.median), f"{_number(summary.minimum)} to {_number(summary.maximum)}"
+
+
+def _number(value: float) -> str:
+    return f"{value:,.1f}"
 
 
 def _ratio(ratio: float | None) -> str:

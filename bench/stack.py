@@ -6,178 +6,85 @@ import shutil
 import socket
 import sys
 import tempfile
-import time
-import uuid
-from collections.abc import AsyncIterator, Awaitable, Mapping, Sequence
+from asyncio.subprocess import Process
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Any, Final, TypeVar
+from typing import IO, Final
 
 import httpx
-from temporalio.client import Client, WorkflowFailureError
 from temporalio.service import RPCError
 
-from bench import floor
+from bench.runs import BenchError, FloorClient, RotaClient
 from cli.client import api_key_file
-from contracts.ids import manual_workflow_id
 from runtime.children import end_child, start_child
-from runtime.embedded import start_server
+from runtime.embedded import find_temporal, start_server, until_answering
 from runtime.temporal import connect_to
 
 HOST: Final = "127.0.0.1"
 
-# The server's own defaults (its common/dynamicconfig/constants.go) in place of Rota's settings.
-_STOCK: Final = {
-    "history.transferProcessorMaxPollRPS": "20",
-    "history.timerProcessorMaxPollRPS": "20",
-    "matching.numTaskqueueReadPartitions": "4",
-    "matching.numTaskqueueWritePartitions": "4",
-}
-
 _READY_SECONDS: Final = 60
-_RUN_SECONDS: Final = 120
 _LOG_LINES: Final = 20
 
-Answer = TypeVar("Answer")
-
-
-class BenchError(Exception):
-    """It could not be measured; the message says why."""
-
 
 @dataclass(frozen=True)
-class Schedule:
-    """A schedule of Rota's to measure."""
+class Processes:
+    """Starts processes whose output goes to one log, and which end with what started them."""
 
-    id: str
-    name: str
+    folder: Path
+    """For what they keep."""
+    log: IO[bytes]
+    environment: Mapping[str, str]
 
+    @asynccontextmanager
+    async def module(self, *command: str, **environment: str) -> AsyncIterator[Process]:
+        """Runs `python -m` with these arguments, and with these variables besides."""
+        async with self.program(sys.executable, "-m", *command, **environment) as process:
+            yield process
 
-@dataclass(frozen=True)
-class Timed:
-    """One run, as its client saw it.
-
-    A run has ended when Temporal answers the client's long poll for the workflow's result: for Rota that is after its
-    record was closed, and for both it is the same call of the same client, so that no polling interval is in it.
-    """
-
-    sent_ns: int
-    """When the request to start it was sent, in nanoseconds of Unix time."""
-    start_ms: float
-    """From there to the answer to the request."""
-    run_ms: float
-    """From the answer to the end."""
-    output: str
-    """What the last step printed."""
-
-    @property
-    def total_ms(self) -> float:
-        """From the request to the end."""
-        return self.start_ms + self.run_ms
+    @asynccontextmanager
+    async def program(self, *command: str, **environment: str) -> AsyncIterator[Process]:
+        """Runs a program with these arguments, and with these variables besides."""
+        process = await start_child(command, output=self.log, environment={**self.environment, **environment})
+        try:
+            yield process
+        finally:
+            await end_child(process)
 
 
 @dataclass(frozen=True)
 class Stack:
     """Running processes, and how to give them work."""
 
-    http: httpx.AsyncClient
-    temporal: Client
+    rota: RotaClient
+    floor: FloorClient
+    processes: Processes
+    api: Process
+    worker: Process | None
 
-    async def create_schedule(self, steps: Sequence[Mapping[str, Any]]) -> Schedule:
-        """Creates a schedule of these steps.
-
-        Raises:
-            BenchError: The API refused it.
-        """
-        body = {"name": f"Bench {uuid.uuid4()}", "steps": list(steps)}
-        answer = _checked(await self.http.post("/api/v1/schedules", json=body)).json()
-        return Schedule(answer["id"], answer["name"])
-
-    async def run_rota(self, schedule: Schedule) -> Timed:
-        """Runs a schedule to its end.
-
-        Raises:
-            BenchError: It did not end as `Complete`, every step `Completed`.
-        """
-        url = f"/api/v1/schedules/{schedule.id}/run"
-        sent_ns, sent = time.time_ns(), time.perf_counter()
-        answer = await self.http.post(url)
-        answered = time.perf_counter()
-        execution_id = _checked(answer).json()["executionId"]
-        workflow_id = manual_workflow_id(schedule.name, uuid.UUID(execution_id))
-        await _in_time(self.temporal.get_workflow_handle(workflow_id).result())
-        ended = time.perf_counter()
-        # The record must say so too: else it was no run.
-        execution = _checked(await self.http.get(f"/api/v1/schedule-executions/{execution_id}")).json()
-        states = {execution["status"], *(step["status"] for step in execution["steps"])}
-        if states != {"Complete", "Completed"}:
-            raise BenchError(f"execution {execution_id} ended with {sorted(states)}: {execution['errorMessage']}")
-        output = execution["steps"][-1]["outputTail"] or ""
-        return Timed(sent_ns, (answered - sent) * 1000, (ended - answered) * 1000, output)
-
-    async def run_floor(self, request: floor.FloorRequest) -> Timed:
-        """Runs the floor's workflow to its end.
-
-        Raises:
-            BenchError: It failed.
-        """
-        sent_ns, sent = time.time_ns(), time.perf_counter()
-        handle = await self.temporal.start_workflow(
-            floor.WORKFLOW,
-            request,
-            id=f"floor/{uuid.uuid4()}",
-            task_queue=floor.TASK_QUEUE,
-            result_type=str,
-        )
-        answered = time.perf_counter()
-        output = await _in_time(handle.result())
-        ended = time.perf_counter()
-        return Timed(sent_ns, (answered - sent) * 1000, (ended - answered) * 1000, output)
-
-
-def _checked(answer: httpx.Response) -> httpx.Response:
-    if not answer.is_success:
-        raise BenchError(f"{answer.request.method} {answer.request.url.path}: {answer.status_code} {answer.text}")
-    return answer
-
-
-async def _in_time(result: Awaitable[Answer]) -> Answer:
-    try:
-        async with asyncio.timeout(_RUN_SECONDS):
-            return await result
-    except TimeoutError:
-        raise BenchError(f"a run did not end within {_RUN_SECONDS} s") from None
-    except WorkflowFailureError as error:
-        raise BenchError(f"a run failed: {error.cause}") from None
+    @asynccontextmanager
+    async def stock_floor(self) -> AsyncIterator[FloorClient]:
+        """Runs the floor on a server of its own: as `temporal server start-dev` starts it, its data in its memory."""
+        port = free_port()
+        address = f"{HOST}:{port}"
+        options = ("--ip", HOST, "--port", str(port), "--headless", "--log-level", "error")
+        async with self.processes.program(str(find_temporal()), "server", "start-dev", *options) as server:
+            await until_answering(server, address)
+            async with self.processes.module("bench.floor", TEMPORAL_ADDRESS=address):
+                yield FloorClient(await connect_to(address))
 
 
 @asynccontextmanager
-async def running_stack(*, stock_server: bool) -> AsyncIterator[Stack]:
+async def running_stack() -> AsyncIterator[Stack]:
     """Starts everything in a folder of its own, and ends and removes it afterwards.
-
-    Args:
-        stock_server: Run the server without Rota's settings.
 
     Raises:
         BenchError: Something did not start, or was lost; the message ends with the last lines of the log.
         runtime.embedded.EmbeddedServerError: The server cannot be run.
     """
-    async with _log_and_folder() as (stack, folder, log):
-        yield await _start(
-            stack, folder, log, beside_api=(["cli.main", "worker"], ["bench.floor"]), stock_server=stock_server
-        )
-
-
-@asynccontextmanager
-async def _log_and_folder() -> AsyncIterator[tuple[AsyncExitStack, Path, IO[bytes]]]:
-    async with AsyncExitStack() as stack:
-        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="rota-bench-")))
-        log = stack.enter_context((folder / "log").open("a+b"))
-        try:
-            yield stack, folder, log
-        except (BenchError, httpx.TransportError, RPCError) as error:
-            raise BenchError(f"{error or type(error).__name__}\n{_last_lines(log)}") from None
+    async with _running(beside_api=(["cli.main", "worker"], ["bench.floor"])) as stack:
+        yield stack
 
 
 @asynccontextmanager
@@ -191,36 +98,34 @@ async def running_api(database_url: str) -> AsyncIterator[Stack]:
         BenchError: Something did not start, or was lost; the message ends with the last lines of the log.
         runtime.embedded.EmbeddedServerError: The server cannot be run.
     """
-    async with _log_and_folder() as (stack, folder, log):
-        yield await _start(stack, folder, log, database_url=database_url)
+    async with _running(database_url=database_url) as stack:
+        yield stack
+
+
+@asynccontextmanager
+async def _running(*, beside_api: Sequence[Sequence[str]] = (), database_url: str = "") -> AsyncIterator[Stack]:
+    async with AsyncExitStack() as stack:
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="rota-bench-")))
+        log = stack.enter_context((folder / "log").open("a+b"))
+        try:
+            yield await _start(stack, folder, log, beside_api, database_url)
+        except (BenchError, httpx.TransportError, RPCError) as error:
+            raise BenchError(f"{error or type(error).__name__}\n{_last_lines(log)}") from None
 
 
 async def _start(
-    stack: AsyncExitStack,
-    folder: Path,
-    log: IO[bytes],
-    *,
-    beside_api: Sequence[Sequence[str]] = (),
-    stock_server: bool = False,
-    database_url: str = "",
+    stack: AsyncExitStack, folder: Path, log: IO[bytes], beside_api: Sequence[Sequence[str]], database_url: str
 ) -> Stack:
-    server = await start_server(
-        host=HOST,
-        port=_free_port(),
-        ui_port=None,
-        database=folder / "temporal.db",
-        log=log,
-        dynamic_config=_STOCK if stock_server else None,
-    )
+    server = await start_server(host=HOST, port=free_port(), ui_port=None, database=folder / "temporal.db", log=log)
     stack.push_async_callback(end_child, server.process)
     environment = _environment(folder, server.address) | {"ROTA_DATABASE_URL": database_url}
-    await _prepare_catalogue(environment, log)
-    api_port = _free_port()
-    children = []
-    for command in (["cli.main", "api", "--host", HOST, "--port", str(api_port)], *beside_api):
-        child = await start_child([sys.executable, "-m", *command], output=log, environment=environment)
-        stack.push_async_callback(end_child, child)
-        children.append(child)
+    processes = Processes(folder, log, environment)
+    async with processes.module("cli.prepare") as preparing:
+        if await preparing.wait() != 0:
+            raise BenchError("the catalogue could not be prepared")
+    api_port = free_port()
+    api = await stack.enter_async_context(processes.module("cli.main", "api", "--host", HOST, "--port", str(api_port)))
+    others = [await stack.enter_async_context(processes.module(*command)) for command in beside_api]
     http = await stack.enter_async_context(
         httpx.AsyncClient(
             base_url=f"http://{HOST}:{api_port}",
@@ -228,11 +133,13 @@ async def _start(
             timeout=30,
         ),
     )
-    await _wait_until_ready(http, children, with_workers=bool(beside_api))
-    return Stack(http, await connect_to(server.address))
+    await wait_until_ready(http, [api, *others], with_workers=bool(beside_api))
+    temporal = await connect_to(server.address)
+    return Stack(RotaClient(http, temporal), FloorClient(temporal), processes, api, others[0] if others else None)
 
 
-def _free_port() -> int:
+def free_port() -> int:
+    """Returns a port on which nothing listens."""
     with socket.socket() as probe:
         probe.bind((HOST, 0))
         port: int = probe.getsockname()[1]
@@ -252,22 +159,21 @@ def _environment(folder: Path, address: str) -> dict[str, str]:
     }
 
 
-async def _prepare_catalogue(environment: Mapping[str, str], log: IO[bytes]) -> None:
-    process = await start_child([sys.executable, "-m", "cli.prepare"], output=log, environment=environment)
-    if await process.wait() != 0:
-        raise BenchError("the catalogue could not be prepared")
+async def wait_until_ready(http: httpx.AsyncClient, processes: Sequence[Process], *, with_workers: bool) -> None:
+    """Waits until an API answers that it is ready.
 
+    Args:
+        http: Asks it.
+        processes: What must not end meanwhile.
+        with_workers: Whether a worker must be ready, too.
 
-async def _wait_until_ready(
-    http: httpx.AsyncClient,
-    children: Sequence[asyncio.subprocess.Process],
-    *,
-    with_workers: bool,
-) -> None:
+    Raises:
+        BenchError: It was not within a minute, or a process ended.
+    """
     try:
         async with asyncio.timeout(_READY_SECONDS):
             while not await _is_ready(http, with_workers=with_workers):
-                if any(child.returncode is not None for child in children):
+                if any(process.returncode is not None for process in processes):
                     raise BenchError("a process ended at its start")
                 await asyncio.sleep(0.05)
     except TimeoutError:

@@ -118,26 +118,35 @@ async def start_server(
     Raises:
         EmbeddedServerError: It ended, or did not answer within a minute.
     """
-    # The supervisor of `rota dev`, which does not wait here, does without the SDK.
-    from runtime.temporal import connect_to  # noqa: PLC0415
-
     process = await launch_server(
         host=host, port=port, ui_port=ui_port, database=database, log=log, dynamic_config=dynamic_config
     )
     address = f"{host}:{port}"
     try:
+        await until_answering(process, address)
+    except (EmbeddedServerError, asyncio.CancelledError):
+        await end_child(process)
+        raise
+    return EmbeddedServer(process, address, None if ui_port is None else f"http://{host}:{ui_port}")
+
+
+async def until_answering(process: asyncio.subprocess.Process, address: str) -> None:
+    """Waits until a server that was started answers on its address.
+
+    Raises:
+        EmbeddedServerError: It ended, or did not answer within a minute.
+    """
+    # The supervisor of `rota dev`, which does not wait here, does without the SDK.
+    from runtime.temporal import connect_to  # noqa: PLC0415
+
+    try:
         async with asyncio.timeout(_START_SECONDS):
             while True:
                 with contextlib.suppress(RuntimeError):
                     await connect_to(address)
-                    break
+                    return
                 if process.returncode is not None:
                     raise EmbeddedServerError(f"the Temporal server ended with code {process.returncode} at its start")
                 await asyncio.sleep(0.05)
     except TimeoutError:
-        await end_child(process)
         raise EmbeddedServerError(f"the Temporal server did not answer on {address} within a minute") from None
-    except asyncio.CancelledError:
-        await end_child(process)
-        raise
-    return EmbeddedServer(process, address, None if ui_port is None else f"http://{host}:{ui_port}")

@@ -4,10 +4,11 @@ import subprocess
 import time
 from typing import Final
 
-from bench.case import Case, Sample, interleaved
+from bench.case import FLOOR, Case, Extent, Quantity, Sample, interleaved
 from bench.floor import FloorRequest
-from bench.report import Measure
-from bench.stack import BenchError, Stack, Timed, find_program
+from bench.report import Measure, Target
+from bench.runs import BenchError, Timed
+from bench.stack import Stack, find_program
 
 _ROUNDS: Final = 30
 """At least so many: a p95 of fewer says little, and a round is short."""
@@ -15,27 +16,30 @@ _ROUNDS: Final = 30
 _FORMAT: Final = "+%s%N"
 """Nanoseconds of Unix time, as GNU date prints them."""
 
+_START: Final = "request to process start"
 
-async def _measure(stack: Stack, runs: int) -> list[Measure]:
+
+async def _measure(stack: Stack, extent: Extent) -> list[Measure]:
     """Measures runs of one step that prints the time, from the request that starts the run to the time printed.
 
     The clock is the same on both ends. The start of the program itself, measured apart, is in both sides.
     """
     date = find_program("date")
-    rounds = max(runs, _ROUNDS)
+    rounds = extent.rounds(at_least=_ROUNDS)
     bare = tuple(_bare_start(date) for _ in range(rounds))
-    schedule = await stack.create_schedule(
+    schedule = await stack.rota.create_schedule(
         [{"stepType": "Executable", "executablePath": date, "arguments": _FORMAT}],
     )
     request = FloorRequest([date, _FORMAT], steps=1)
 
     async def floor() -> Sample:
-        return _sample(await stack.run_floor(request))
+        return _sample(await stack.floor.run(request))
 
     async def rota() -> Sample:
-        return _sample(await stack.run_rota(schedule))
+        return _sample(await stack.rota.run(schedule))
 
-    measures = await interleaved(rounds, floor, rota)
+    quantity = Quantity(_START, "ms", {FLOOR: Target("median", "at most", 100)})
+    measures = await interleaved(rounds, [quantity], rota, {FLOOR: floor})
     return [*measures, Measure("for scale: the program started directly", "ms", rota=bare)]
 
 
@@ -46,7 +50,7 @@ def _bare_start(date: str) -> float:
 
 
 def _sample(run: Timed) -> Sample:
-    return {"request to process start": (_nanoseconds(run.output) - run.sent_ns) / 1e6}
+    return {_START: (_nanoseconds(run.output) - run.sent_ns) / 1e6}
 
 
 def _nanoseconds(printed: str) -> int:

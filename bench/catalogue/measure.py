@@ -17,7 +17,8 @@ from bench.catalogue.fill import Filled, fill
 from bench.catalogue.probes import Probe, probes
 from bench.catalogue.report import Answers, CatalogueReport
 from bench.machine import Machine, Versions, load_average
-from bench.stack import BenchError, running_api
+from bench.runs import BenchError
+from bench.stack import running_api
 from catalogue.engine import sync_url
 from catalogue.executions import Execution, StepRecord
 from catalogue.migrations import migrate
@@ -49,11 +50,11 @@ async def measure_filled(url: str, filled: Filled, *, rounds: int) -> CatalogueR
     samples: list[list[float]] = [[] for _ in asked]
     say("starting a Temporal server and Rota's API")
     async with running_api(url) as stack:
-        versions = await Versions.running(stack.temporal)
+        versions = await Versions.running(stack.rota.temporal)
         before = load_average()
         for number in range(rounds + 1):
             for probe, taken in zip(asked, samples, strict=True):
-                taken.append(await _milliseconds(stack.http, probe))
+                taken.append(await _milliseconds(stack.rota.http, probe))
             say(f"  {number}/{rounds}: slowest {max(taken[-1] for taken in samples):.0f} ms")
         after = load_average()
     database, rows = await asyncio.to_thread(_describe, url)

@@ -6,7 +6,7 @@ from typing import Any, Final
 
 from bench.catalogue.probes import Probe
 from bench.machine import Load, Machine, Versions
-from bench.report import Summary, load_text, table_line
+from bench.report import Summary, load_text, table
 
 _HEADINGS: Final = ("asked for", "sorted by", "page x size", "n", "median ms", "p95 ms", "max ms")
 _SLOWEST: Final = 5
@@ -87,10 +87,10 @@ class CatalogueReport:
 
 
 def _table(answers: Sequence[Answers]) -> list[str]:
-    return [table_line(_HEADINGS), table_line(["---"] * len(_HEADINGS)), *map(_row, answers), ""]
+    return [*table(_HEADINGS, [_row(answer) for answer in answers]), ""]
 
 
-def _row(answer: Answers) -> str:
+def _row(answer: Answers) -> list[str]:
     probe, summary = answer.probe, answer.summary
     times = (f"{value:.1f}" for value in (summary.median, summary.p95, summary.maximum))
-    return table_line([probe.subject, probe.sort, probe.page, str(len(answer.milliseconds)), *times])
+    return [probe.subject, probe.sort, probe.page, str(len(answer.milliseconds)), *times]

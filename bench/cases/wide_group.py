@@ -1,0 +1,32 @@
+"""D: many steps at once."""
+
+from typing import Final
+
+from bench.case import FLOOR, Case, Extent, Quantity, Sample, interleaved
+from bench.floor import FloorRequest
+from bench.report import Measure, Target
+from bench.stack import Stack, find_program
+
+_STEPS: Final = 50
+
+_WALL: Final = "whole group"
+
+
+async def _measure(stack: Stack, extent: Extent) -> list[Measure]:
+    """Measures runs of one step group of 50 steps of `true`, from the answer to the request to the end."""
+    steps = extent.size(_STEPS, quick=5)
+    true = find_program("true")
+    schedule = await stack.rota.create_schedule([{"stepType": "Executable", "executablePath": true}] * steps)
+    request = FloorRequest([true], steps, at_once=True)
+
+    async def floor() -> Sample:
+        return {_WALL: (await stack.floor.run(request)).run_ms}
+
+    async def rota() -> Sample:
+        return {_WALL: (await stack.rota.run(schedule)).run_ms}
+
+    quantity = Quantity(_WALL, "ms", {FLOOR: Target("ratio", "at most", 1.2)})
+    return await interleaved(extent.rounds(), [quantity], rota, {FLOOR: floor})
+
+
+CASE: Final = Case("D", f"one group of {_STEPS} steps", _measure)

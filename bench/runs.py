@@ -1,0 +1,182 @@
+"""Runs of Rota and of the floor, as their clients see them."""
+
+import asyncio
+import time
+import uuid
+from collections.abc import Awaitable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final, TypeVar
+
+import httpx
+from temporalio.client import Client, WorkflowFailureError
+
+from bench import floor
+from contracts.ids import manual_workflow_id
+
+_RUN_SECONDS: Final = 600
+
+Answer = TypeVar("Answer")
+
+
+class BenchError(Exception):
+    """It could not be measured; the message says why."""
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """A schedule of Rota's to measure."""
+
+    id: str
+    name: str
+
+
+@dataclass(frozen=True)
+class Timed:
+    """One run, as its client saw it.
+
+    A run has ended when Temporal answers the client's long poll for the workflow's result: for Rota that is after its
+    record was closed, and for both it is the same call of the same client, so that no polling interval is in it.
+    """
+
+    sent_ns: int
+    """When the request to start it was sent, in nanoseconds of Unix time."""
+    start_ms: float
+    """From there to the answer to the request."""
+    run_ms: float
+    """From the answer to the end."""
+    output: str
+    """What the last step printed."""
+
+    @property
+    def total_ms(self) -> float:
+        """From the request to the end."""
+        return self.start_ms + self.run_ms
+
+
+@dataclass(frozen=True)
+class RotaClient:
+    """Gives Rota work."""
+
+    http: httpx.AsyncClient
+    temporal: Client
+
+    async def create_schedule(self, steps: Sequence[Mapping[str, Any]], **fields: Any) -> Schedule:
+        """Creates a schedule of these steps.
+
+        Raises:
+            BenchError: The API refused it.
+        """
+        body = {"name": f"Bench {uuid.uuid4()}", "steps": list(steps), **fields}
+        answer = checked(await self.http.post("/api/v1/schedules", json=body)).json()
+        return Schedule(answer["id"], answer["name"])
+
+    async def run(self, schedule: Schedule) -> Timed:
+        """Runs a schedule to its end.
+
+        Raises:
+            BenchError: It did not end as `Complete`, every step `Completed`.
+        """
+        sent_ns, sent = time.time_ns(), time.perf_counter()
+        execution_id = await self._start(schedule)
+        answered = time.perf_counter()
+        await self._end(schedule, execution_id)
+        ended = time.perf_counter()
+        execution = await self.checked_execution(execution_id)
+        output = execution["steps"][-1]["outputTail"] or ""
+        return Timed(sent_ns, (answered - sent) * 1000, (ended - answered) * 1000, output)
+
+    async def run_at_once(self, schedules: Sequence[Schedule]) -> float:
+        """Runs schedules, all requested at once, to the end of the last; returns the seconds from request to end.
+
+        Raises:
+            BenchError: One did not end as `Complete`, every step `Completed`.
+        """
+
+        async def run(schedule: Schedule) -> str:
+            execution_id = await self._start(schedule)
+            await self._end(schedule, execution_id)
+            return execution_id
+
+        sent = time.perf_counter()
+        execution_ids = await asyncio.gather(*map(run, schedules))
+        ended = time.perf_counter()
+        for execution_id in execution_ids:
+            await self.checked_execution(execution_id)
+        return ended - sent
+
+    async def checked_execution(self, execution_id: str) -> dict[str, Any]:
+        """Returns an execution that has ended well: its record must say so, else it was no run.
+
+        Raises:
+            BenchError: It is not `Complete`, or a step is not `Completed`.
+        """
+        execution: dict[str, Any] = checked(await self.http.get(f"/api/v1/schedule-executions/{execution_id}")).json()
+        states = {execution["status"], *(step["status"] for step in execution["steps"])}
+        if states != {"Complete", "Completed"}:
+            raise BenchError(f"execution {execution_id} ended with {sorted(states)}: {execution['errorMessage']}")
+        return execution
+
+    async def _start(self, schedule: Schedule) -> str:
+        execution_id: str = checked(await self.http.post(f"/api/v1/schedules/{schedule.id}/run")).json()["executionId"]
+        return execution_id
+
+    async def _end(self, schedule: Schedule, execution_id: str) -> None:
+        workflow_id = manual_workflow_id(schedule.name, uuid.UUID(execution_id))
+        await _in_time(self.temporal.get_workflow_handle(workflow_id).result())
+
+
+@dataclass(frozen=True)
+class FloorClient:
+    """Gives the floor's worker work."""
+
+    temporal: Client
+
+    async def run(self, request: floor.FloorRequest) -> Timed:
+        """Runs the floor's workflow to its end.
+
+        Raises:
+            BenchError: It failed.
+        """
+        sent_ns, sent = time.time_ns(), time.perf_counter()
+        handle = await self.temporal.start_workflow(
+            floor.WORKFLOW,
+            request,
+            id=f"floor/{uuid.uuid4()}",
+            task_queue=floor.TASK_QUEUE,
+            result_type=str,
+        )
+        answered = time.perf_counter()
+        output = await _in_time(handle.result())
+        ended = time.perf_counter()
+        return Timed(sent_ns, (answered - sent) * 1000, (ended - answered) * 1000, output)
+
+    async def run_at_once(self, requests: Sequence[floor.FloorRequest]) -> float:
+        """Runs workflows, all requested at once, to the end of the last; returns the seconds from request to end.
+
+        Raises:
+            BenchError: One failed.
+        """
+        sent = time.perf_counter()
+        await asyncio.gather(*map(self.run, requests))
+        return time.perf_counter() - sent
+
+
+def checked(answer: httpx.Response) -> httpx.Response:
+    """Returns an answer that is a success.
+
+    Raises:
+        BenchError: It is none.
+    """
+    if not answer.is_success:
+        raise BenchError(f"{answer.request.method} {answer.request.url.path}: {answer.status_code} {answer.text}")
+    return answer
+
+
+async def _in_time(result: Awaitable[Answer]) -> Answer:
+    try:
+        async with asyncio.timeout(_RUN_SECONDS):
+            return await result
+    except TimeoutError:
+        raise BenchError(f"a run did not end within {_RUN_SECONDS} s") from None
+    except WorkflowFailureError as error:
+        raise BenchError(f"a run failed: {error.cause}") from None

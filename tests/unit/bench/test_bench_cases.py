@@ -1,0 +1,60 @@
+import pkgutil
+import string
+
+import pytest
+
+from bench import cases
+from bench.case import Case, Extent, Quantity, Sample, find_cases, interleaved
+from bench.report import Measure, Target
+
+CASES = find_cases()
+
+
+def test_every_module_is_a_case_of_its_own() -> None:
+    modules = list(pkgutil.iter_modules(cases.__path__))
+
+    assert len(CASES) == len(modules)
+    assert "".join(CASES) == string.ascii_uppercase[: len(modules)]
+
+
+@pytest.mark.parametrize("case", CASES.values(), ids=CASES)
+def test_a_case_says_what_it_is(case: Case) -> None:
+    assert case.title
+    assert "\n" not in case.title
+    assert case.measure.__doc__, "how it is measured stands in the docstring"
+
+
+async def test_the_sides_take_turns_and_the_first_round_does_not_count() -> None:
+    ran: list[str] = []
+
+    def side(name: str) -> Sample:
+        ran.append(name)
+        return {"wall": float(len(ran)), "size": -1.0}
+
+    async def rota() -> Sample:
+        return side("Rota")
+
+    async def floor() -> Sample:
+        return side("floor")
+
+    async def stock() -> Sample:
+        return side("stock")
+
+    target = Target("ratio", "at most", 2)
+    quantities = [Quantity("wall", "ms", {"stock": target}), Quantity("size", "B")]
+    measures = await interleaved(2, quantities, rota, {"floor": floor, "stock": stock})
+
+    assert ran == ["floor", "stock", "Rota"] * 3
+    assert measures == [
+        Measure("wall", "ms", (6.0, 9.0), "floor", (4.0, 7.0)),
+        Measure("wall", "ms", (6.0, 9.0), "stock", (5.0, 8.0), target),
+        Measure("size", "B", (-1.0, -1.0), "floor", (-1.0, -1.0)),
+        Measure("size", "B", (-1.0, -1.0), "stock", (-1.0, -1.0)),
+    ]
+
+
+def test_a_quick_run_is_one_round_of_small_sizes() -> None:
+    full, quick = Extent(runs=7), Extent(runs=7, quick=True)
+
+    assert (full.rounds(), full.rounds(at_least=30), full.size(50, quick=3)) == (7, 30, 50)
+    assert (quick.rounds(), quick.rounds(at_least=30), quick.size(50, quick=3)) == (1, 1, 3)
