@@ -7,9 +7,10 @@ import socket
 import sys
 import tempfile
 from asyncio.subprocess import Process
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import IO, Final
 
@@ -23,6 +24,7 @@ from runtime.embedded import find_temporal, start_server, until_answering
 from runtime.temporal import connect_to
 
 HOST: Final = "127.0.0.1"
+READY: Final = "/api/v1/health/ready"
 
 _READY_SECONDS: Final = 60
 _LOG_LINES: Final = 20
@@ -42,6 +44,24 @@ class Processes:
         """Runs `python -m` with these arguments, and with these variables besides."""
         async with self.program(sys.executable, "-m", *command, **environment) as process:
             yield process
+
+    async def output_of(self, *command: str) -> str:
+        """Runs `python -m` with these arguments to its end, and returns what it printed.
+
+        Raises:
+            BenchError: It did not exit with code 0; the message is what it printed.
+        """
+        with tempfile.TemporaryFile() as printed:
+            process = await start_child([sys.executable, "-m", *command], output=printed, environment=self.environment)
+            try:
+                code = await process.wait()
+            finally:
+                await end_child(process)
+            printed.seek(0)
+            output = printed.read().decode(errors="replace").strip()
+        if code != 0:
+            raise BenchError(f"{command[0]}: {output}")
+        return output
 
     @asynccontextmanager
     async def program(self, *command: str, **environment: str) -> AsyncIterator[Process]:
@@ -133,7 +153,8 @@ async def _start(
             timeout=30,
         ),
     )
-    await wait_until_ready(http, [api, *others], with_workers=bool(beside_api))
+    ready = partial(is_up, http, READY, with_workers=bool(beside_api))
+    await wait_until(ready, [api, *others])
     temporal = await connect_to(server.address)
     return Stack(RotaClient(http, temporal), FloorClient(temporal), processes, api, others[0] if others else None)
 
@@ -159,20 +180,15 @@ def _environment(folder: Path, address: str) -> dict[str, str]:
     }
 
 
-async def wait_until_ready(http: httpx.AsyncClient, processes: Sequence[Process], *, with_workers: bool) -> None:
-    """Waits until an API answers that it is ready.
-
-    Args:
-        http: Asks it.
-        processes: What must not end meanwhile.
-        with_workers: Whether a worker must be ready, too.
+async def wait_until(is_so: Callable[[], Awaitable[bool]], processes: Sequence[Process]) -> None:
+    """Waits until something is so that processes were started for.
 
     Raises:
-        BenchError: It was not within a minute, or a process ended.
+        BenchError: It was not within a minute, or one of the processes ended.
     """
     try:
         async with asyncio.timeout(_READY_SECONDS):
-            while not await _is_ready(http, with_workers=with_workers):
+            while not await is_so():
                 if any(process.returncode is not None for process in processes):
                     raise BenchError("a process ended at its start")
                 await asyncio.sleep(0.05)
@@ -180,9 +196,10 @@ async def wait_until_ready(http: httpx.AsyncClient, processes: Sequence[Process]
         raise BenchError(f"the processes were not ready within {_READY_SECONDS} s") from None
 
 
-async def _is_ready(http: httpx.AsyncClient, *, with_workers: bool) -> bool:
+async def is_up(http: httpx.AsyncClient, path: str, *, with_workers: bool = False) -> bool:
+    """Whether a path is answered, and, if asked for, that workers poll."""
     try:
-        answer = await http.get("/api/v1/health/ready")
+        answer = await http.get(path)
     except httpx.TransportError:
         return False
     return answer.is_success and (not with_workers or bool(answer.json()["workers"]))

@@ -75,21 +75,12 @@ def api(
     workers: Annotated[int, typer.Option(min=1, help="Processes that serve.")] = 1,
 ) -> None:
     """Serves the REST API. The catalogue must be at the newest schema (`rota migrate`)."""
-    import uvicorn  # noqa: PLC0415
+    from api.server import serve  # noqa: PLC0415
 
     settings = _settings(api_host=host, api_port=port)
     _check_server_settings(settings)
     check_listen("--port", settings.api_host, settings.api_port)
-    uvicorn.run(
-        "api.app:app_from_environment",
-        factory=True,
-        host=settings.api_host,
-        port=settings.api_port,
-        workers=workers,
-        log_config=None,
-        access_log=False,
-        server_header=False,
-    )
+    serve("api.app:app_from_environment", host=settings.api_host, port=settings.api_port, workers=workers)
 
 
 def worker(

@@ -14,7 +14,7 @@ def test_every_module_is_a_case_of_its_own() -> None:
     modules = list(pkgutil.iter_modules(cases.__path__))
 
     assert len(CASES) == len(modules)
-    assert "".join(CASES) == string.ascii_uppercase[: len(modules)]
+    assert set(CASES) <= set(string.ascii_uppercase)
 
 
 @pytest.mark.parametrize("case", CASES.values(), ids=CASES)

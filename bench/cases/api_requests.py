@@ -1,0 +1,107 @@
+"""H: the API under load."""
+
+import json
+import uuid
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from functools import partial
+from typing import Any, Final
+
+import httpx
+
+from bench.case import Case, Extent, Quantity, Sample, interleaved, say
+from bench.load import Load, Request
+from bench.report import Measure, Target
+from bench.stack import HOST, Stack, free_port, is_up, wait_until
+
+_SCHEDULES: Final = 100
+_STEPS: Final = 3
+_CONNECTIONS: Final = 10
+_SECONDS: Final = 2.0
+
+_BARE: Final = "bare FastAPI route"
+
+
+@dataclass(frozen=True)
+class _Asked:
+    """What is asked of both sides."""
+
+    name: str
+    rota: tuple[str, dict[str, Any] | None]
+    """Path and body."""
+    bare: tuple[str, dict[str, Any] | None]
+    target: Target | None = None
+
+
+async def _measure(stack: Stack, extent: Extent) -> list[Measure]:
+    """Measures one API process under load from another process: 10 connections, each always waiting for an answer.
+
+    What is asked for: one schedule of 3 steps, the first page of 20 of a list of 100 and more, and a new schedule of 3
+    steps. What it is measured against is served by the same function with the same settings, and reads or writes the
+    same table of the same database with one statement. The rate counts the answers that came whole.
+    """
+    steps = [{"stepType": "Executable", "executablePath": "/bin/true", "stepIndex": index} for index in range(_STEPS)]
+    schedules = [await stack.rota.create_schedule(steps) for _ in range(extent.size(_SCHEDULES, quick=2))]
+    new = {"name": f"Bench {uuid.uuid4()} <number>"}
+    asked = [
+        _Asked(
+            "one schedule",
+            (f"/api/v1/schedules/{schedules[0].id}", None),
+            (f"/schedules/{schedules[0].id}", None),
+            Target("ratio", "at least", 0.7),
+        ),
+        _Asked("list of schedules", ("/api/v1/schedules?pageSize=20", None), ("/schedules?limit=20", None)),
+        _Asked("new schedule", ("/api/v1/schedules", {**new, "steps": steps}), ("/schedules", new)),
+    ]
+    measures: list[Measure] = []
+    async with _serving(stack, "bare") as bare, _serving(stack, "trivial") as trivial:
+        for what in asked:
+            measures += await _compared(stack, bare, what, extent)
+        ceiling = [await _load(stack, extent, trivial, "/") for _ in range(extent.rounds())]
+    say(f"  a trivial ASGI application: {max(load.requests_a_second for load in ceiling):.0f} requests/s")
+    return [
+        *measures,
+        Measure("for scale: a trivial ASGI application", "1/s", rota=tuple(load.requests_a_second for load in ceiling)),
+    ]
+
+
+async def _compared(stack: Stack, bare: int, asked: _Asked, extent: Extent) -> list[Measure]:
+    rate, slow = f"{asked.name}: requests", f"{asked.name}: p95"
+
+    async def put(port: int, path: str, body: dict[str, Any] | None) -> Sample:
+        load = await _load(stack, extent, port, path, body)
+        return {rate: load.requests_a_second, slow: load.p95_ms}
+
+    quantities = [
+        Quantity(rate, "1/s", {_BARE: asked.target} if asked.target else {}),
+        Quantity(slow, "ms"),
+    ]
+    rota = partial(put, stack.rota.http.base_url.port or 0, *asked.rota)
+    return await interleaved(extent.rounds(), quantities, rota, {_BARE: partial(put, bare, *asked.bare)})
+
+
+async def _load(stack: Stack, extent: Extent, port: int, path: str, body: dict[str, Any] | None = None) -> Load:
+    request = Request(
+        port,
+        path,
+        body=None if body is None else json.dumps(body),
+        headers={"X-API-Key": stack.rota.http.headers["X-API-Key"]},
+        status=httpx.codes.OK if body is None else httpx.codes.CREATED,
+        connections=_CONNECTIONS,
+        seconds=0.3 if extent.quick else _SECONDS,
+    )
+    return Load.of(await stack.processes.output_of("bench.load", request.as_json()))
+
+
+@asynccontextmanager
+async def _serving(stack: Stack, kind: str) -> AsyncIterator[int]:
+    """Serves what Rota is measured against; yields its port."""
+    port = free_port()
+    async with stack.processes.module("bench.bare_api", str(port), kind) as process:
+        async with httpx.AsyncClient() as http:
+            await wait_until(partial(is_up, http, f"http://{HOST}:{port}/docs"), [process])
+        yield port
+
+
+CASE: Final = Case("H", "the API under load", _measure)
