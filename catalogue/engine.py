@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import Any, Final, TypeVar
 
-from sqlalchemy import Connection, create_engine, event, make_url, text
+from sqlalchemy import Connection, Engine, create_engine, event, make_url, text
 from sqlalchemy.engine import URL
 from sqlalchemy.engine.interfaces import DBAPIConnection, IsolationLevel
 from sqlalchemy.exc import ArgumentError
@@ -71,12 +71,20 @@ def configure_sqlite(connection: DBAPIConnection, _record: ConnectionPoolEntry |
 
 
 def _use_explicit_transactions(connection: Any, record: ConnectionPoolEntry) -> None:
+    # By itself the driver begins one at the first row that is written: a table made before that is there for good,
+    # whatever becomes of the rest.
     connection.isolation_level = None
     configure_sqlite(connection, record)
 
 
 def _begin_immediate(connection: Connection) -> None:
     connection.exec_driver_sql("BEGIN IMMEDIATE")
+
+
+def configure_sqlite_writers(engine: Engine) -> None:
+    """Sets up connections to a SQLite catalogue whose transactions lock it from their start."""
+    event.listen(engine, "connect", _use_explicit_transactions)
+    event.listen(engine, "begin", _begin_immediate)
 
 
 Answer = TypeVar("Answer")
@@ -108,8 +116,7 @@ class Catalogue:
             sync_url(url), pool_pre_ping=not self.is_sqlite, pool_size=_WRITERS, hide_parameters=True
         )
         if self.is_sqlite:
-            event.listen(self._short_writers, "connect", _use_explicit_transactions)
-            event.listen(self._short_writers, "begin", _begin_immediate)
+            configure_sqlite_writers(self._short_writers)
         self._write_turns = asyncio.Semaphore(1 if self.is_sqlite else _WRITERS)
 
     def _connections(

@@ -5,13 +5,13 @@ from typing import Literal
 
 from alembic import context
 from alembic.autogenerate.api import AutogenContext
-from sqlalchemy import JSON, Enum, create_engine, event, text
+from sqlalchemy import JSON, Enum, NullPool, create_engine, event, text
 from sqlmodel import AutoString, SQLModel
 
 # Each import registers its tables with the metadata.
 from catalogue import api_keys, change_history, connected_systems, executions, output, retention, schedules, tally  # noqa: F401
 from catalogue.columns import UtcDateTime
-from catalogue.engine import configure_sqlite
+from catalogue.engine import configure_sqlite_writers
 
 # Two processes that migrate at the same time: one waits, then finds nothing left to do. Any fixed number serves.
 _MIGRATION_LOCK = 7_361_001
@@ -34,10 +34,13 @@ def _plain_type(kind: str, item: object, _: AutogenContext) -> str | Literal[Fal
 url = context.config.get_main_option("sqlalchemy.url")
 if url is None:
     raise RuntimeError("sqlalchemy.url is not set: run migrations through catalogue.migrations")
-engine = create_engine(url)
+# No pool: a connection that a failure left in one would go on holding the lock.
+engine = create_engine(url, poolclass=NullPool)
 is_sqlite = engine.dialect.name == "sqlite"
 if is_sqlite:
-    event.listen(engine, "connect", configure_sqlite)
+    configure_sqlite_writers(engine)
+    # A table that is built anew is dropped on the way: it would take along the rows of others that refer to its own.
+    event.listen(engine, "connect", lambda connection, _: connection.execute("PRAGMA foreign_keys=OFF"))
 
 with engine.connect() as connection:
     if not is_sqlite:
@@ -56,4 +59,3 @@ with engine.connect() as connection:
     )
     with context.begin_transaction():
         context.run_migrations()
-engine.dispose()

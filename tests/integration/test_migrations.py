@@ -2,18 +2,23 @@
 
 import asyncio
 from collections import Counter
+from typing import Any
 from uuid import uuid4
 
 import pytest
 import sqlalchemy
 from alembic import command
+from sqlmodel import SQLModel, select
 
+from catalogue.api_keys import ApiKey, Role, new_api_key
+from catalogue.connected_systems import ConnectedSystem, RunProfile
 from catalogue.engine import Catalogue, DatabaseUrlError, sync_url
 from catalogue.execution_lists import count_executions
+from catalogue.executions import Execution, InitiatorType, StepRecord
 from catalogue.migrations import alembic_config, migrate
 from catalogue.migrations.check import check
-from catalogue.schedules import list_schedules
-from contracts.execution import ExecutionStatus
+from catalogue.schedules import ExecutionMode, Schedule, ScheduleStep, list_schedules
+from contracts.execution import ExecutionStatus, TriggerType
 
 
 def tables(url: str) -> set[str]:
@@ -34,9 +39,93 @@ def test_migrating_again_changes_nothing(database_url: str) -> None:
     assert tables(database_url) == before
 
 
-def test_the_way_back_leaves_nothing_behind(database_url: str) -> None:
+def test_the_way_back_leaves_nothing_behind_and_the_way_up_is_open_again(database_url: str) -> None:
     command.downgrade(alembic_config(database_url), "base")
     assert tables(database_url) == {"alembic_version"}
+    migrate(database_url)
+    check(database_url)
+
+
+async def fill(url: str) -> None:
+    """Writes a row of each of the first tables; every reference between them is used."""
+    catalogue = Catalogue(url)
+    schedule, system = Schedule(name="Nightly", description="ÉCOLE"), ConnectedSystem(name="HR", connector_name="Jim")
+    ended = Execution(
+        schedule_id=schedule.id,
+        schedule_name=schedule.name,
+        status=ExecutionStatus.COMPLETE,
+        trigger_type=TriggerType.MANUAL,
+        total_groups=1,
+        total_steps=1,
+        initiated_by_type=InitiatorType.SYSTEM,
+        workflow_id="w",
+    )
+    key, _ = new_api_key("key", Role.READER)
+    async with catalogue.write() as session:
+        session.add_all([schedule, system, ended, key])
+        await session.flush()
+        assert system.id is not None
+        session.add(RunProfile(connected_system_id=system.id, name="Full import", run_type="FullImport"))
+        session.add(ScheduleStep(schedule_id=schedule.id, position=0, step_type="Executable", config={"a": "b"}))
+        session.add(
+            StepRecord(
+                execution_id=ended.id,
+                position=0,
+                group=0,
+                step_index=0,
+                display_name="one",
+                execution_mode=ExecutionMode.SEQUENTIAL,
+                step_type="Executable",
+            ),
+        )
+    await catalogue.close()
+
+
+async def read_all(url: str) -> list[list[dict[str, Any]]]:
+    catalogue = Catalogue(url)
+    models: tuple[type[SQLModel], ...] = (
+        Schedule,
+        ScheduleStep,
+        ConnectedSystem,
+        RunProfile,
+        Execution,
+        StepRecord,
+        ApiKey,
+    )
+    async with catalogue.read() as session:
+        # What has ended is counted by the migration that begins to count.
+        rows = [[row.model_dump(exclude={"tallied"}) for row in await session.exec(select(model))] for model in models]
+    await catalogue.close()
+    return rows
+
+
+def test_the_way_back_and_up_again_keeps_what_is_there(database_url: str) -> None:
+    asyncio.run(fill(database_url))
+    before = asyncio.run(read_all(database_url))
+    assert all(before)
+
+    command.downgrade(alembic_config(database_url), "0001")
+    migrate(database_url)
+
+    assert asyncio.run(read_all(database_url)) == before
+    check(database_url)
+
+
+def test_a_migration_that_fails_half_way_leaves_nothing_of_it(database_url: str) -> None:
+    command.downgrade(alembic_config(database_url), "0006")
+    before = tables(database_url)
+    engine = sqlalchemy.create_engine(sync_url(database_url))
+    with engine.begin() as connection:
+        connection.execute(sqlalchemy.text("ALTER TABLE schedule ADD COLUMN search_text TEXT"))
+    with pytest.raises(sqlalchemy.exc.DBAPIError, match="search_text"):
+        migrate(database_url)
+    assert tables(database_url) == before
+
+    with engine.begin() as connection:
+        connection.execute(sqlalchemy.text("ALTER TABLE schedule DROP COLUMN search_text"))
+    engine.dispose()
+    migrate(database_url)
+    check(database_url)
 
 
 def test_what_is_there_before_the_tally_is_counted_and_found(database_url: str) -> None:
