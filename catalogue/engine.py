@@ -77,6 +77,15 @@ def _use_explicit_transactions(connection: Any, record: ConnectionPoolEntry) -> 
     configure_sqlite(connection, record)
 
 
+def _fold_every_letter(connection: Any, _: ConnectionPoolEntry) -> None:
+    """Lets SQLite compare in any letter case: its own `lower` knows the letters of English alone."""
+    connection.create_function("lower", 1, _folded, deterministic=True)
+
+
+def _folded(text: str | None) -> str | None:
+    return text and text.lower()
+
+
 def _begin_immediate(connection: Connection) -> None:
     connection.exec_driver_sql("BEGIN IMMEDIATE")
 
@@ -141,6 +150,7 @@ class Catalogue:
             )
         engine = create_async_engine(url, pool_size=_WRITERS, hide_parameters=True)
         event.listen(engine.sync_engine, "connect", _use_explicit_transactions)
+        event.listen(engine.sync_engine, "connect", _fold_every_letter)
         event.listen(engine.sync_engine, "begin", lambda connection: connection.exec_driver_sql(begin))
         return engine
 

@@ -14,7 +14,7 @@ from sqlmodel import SQLModel
 
 from catalogue.engine import sync_url
 from catalogue.executions import Execution, InitiatorType, StepRecord
-from catalogue.schedules import ExecutionMode, Schedule, ScheduleStep
+from catalogue.schedules import ExecutionMode, Schedule, ScheduleStep, search_text
 from catalogue.tally import ALL_SCHEDULES
 from contracts.execution import OUTPUT_TAIL_BYTES, ExecutionStatus, StepStatus, TriggerType
 
@@ -308,10 +308,12 @@ class _Content:
         created = self._now - timedelta(days=_DAYS, seconds=self._random.randrange(10_000_000))
         is_enabled = number % 10 < 6
         next_run_time = self._now + timedelta(seconds=self._random.randrange(700_000))
+        description = f"Keeps {_PLACES[number % 11]} up to date, every morning before work" if number % 5 else None
         self.schedule.add(
             id=schedule_id,
             name=name,
-            description=f"Keeps {_PLACES[number % 11]} up to date, every morning before work" if number % 5 else None,
+            description=description,
+            search_text=search_text(name, description),
             trigger_type=TriggerType.MANUAL if number % 10 == 9 else TriggerType.CRON,
             is_enabled=is_enabled,
             created=created,

@@ -162,6 +162,16 @@ async def test_the_list_pages_sorts_and_filters(api: Rota, catalogue: Catalogue)
         assert await names(api, query) == found, query
 
 
+@pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+async def test_filters_know_more_than_the_letters_of_english(api: Rota, catalogue: Catalogue) -> None:
+    async with catalogue.write() as session:
+        for name in ("Übung", "plain"):
+            session.add(ConnectedSystem(name=name, connector_name="Command", settings={}))
+
+    for query in ("name:contains:BUNG", "name:startswith:üb", "name:endswith:ÜBUNG"):
+        assert await names(api, f"filter={query}") == ["Übung"]
+
+
 @pytest.mark.parametrize(
     ("query", "field", "says"),
     [

@@ -266,6 +266,33 @@ async def test_schedules_come_in_order_page_by_page(
         assert await all_pages(catalogue, read) == in_order(matching, attribute, descending=descending)
 
 
+async def test_a_search_finds_every_letter_in_any_case(catalogue: Catalogue) -> None:
+    texts = [("Überprüfung", "ÉCOLE"), ("straße", None), ("ПРИВЕТ", "привет"), ("plain", "None of these")]
+    async with catalogue.write() as session:
+        session.add_all([Schedule(name=name, description=description) for name, description in texts])
+        await session.flush()
+        renamed = (await session.exec(select(Schedule).where(Schedule.name == "plain"))).one()
+        renamed.name = "Ærø"
+
+    async with catalogue.read() as session:
+        for search, names in {
+            "überPRÜFUNG": ["Überprüfung"],
+            "école": ["Überprüfung"],
+            "STRASSE": ["straße"],
+            "Straße": ["straße"],
+            "ПРИвет": ["ПРИВЕТ"],
+            "æRØ": ["Ærø"],
+            "plain": [],
+            "none": ["Ærø"],
+            "école\n": [],
+        }.items():
+            found, total = await list_schedules(
+                session, search=search, sort_by=None, descending=False, offset=0, limit=9
+            )
+            assert [row.name for row in found] == names, search
+            assert total == len(names)
+
+
 async def test_many_that_a_search_finds_are_counted_and_paged_too(catalogue: Catalogue) -> None:
     rows = [Schedule(name=f"s{number:04}", description="any") for number in range(310)]
     async with catalogue.write() as session:
