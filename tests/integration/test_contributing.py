@@ -15,7 +15,7 @@ BLOCKS = [
 ]
 
 
-def test_the_commands_make_a_migration_that_works(tmp_path: Path) -> None:
+def test_the_commands_make_a_migration_that_works_in_both_directions(tmp_path: Path) -> None:
     shutil.copytree(REPOSITORY / "catalogue", tmp_path / "catalogue", ignore=shutil.ignore_patterns("__pycache__"))
     tables = tmp_path / "catalogue" / "schedules.py"
     column = "    skipped_count: int = 0\n"
