@@ -21,6 +21,8 @@ class ExecutionsKept(BaseModel):
     """Closed because no workflow runs them any more."""
     tallied: int = 0
     """Counted into the tally."""
+    turns_ended: int = 0
+    """Turns that belonged to a step of an execution that is no more."""
 
 
 class RetentionKept(BaseModel):

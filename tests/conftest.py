@@ -44,8 +44,14 @@ atexit.register(lambda: leave(_exit_status))
 
 @pytest.fixture(scope="session")
 async def dev_server() -> AsyncIterator[WorkflowEnvironment]:
-    """The development server, in memory, with the settings of the embedded one, where a history soon counts as long."""
-    config = DYNAMIC_CONFIG | {"limit.historyCount.suggestContinueAsNew": str(LONG_HISTORY_EVENTS)}
+    """The development server, in memory, with the settings of the embedded one.
+
+    A history soon counts as long, and what was closed may be deleted within a second instead of half a minute.
+    """
+    config = DYNAMIC_CONFIG | {
+        "limit.historyCount.suggestContinueAsNew": str(LONG_HISTORY_EVENTS),
+        "history.transferProcessorUpdateAckInterval": '"1s"',
+    }
     arguments = [part for key, value in config.items() for part in ("--dynamic-config-value", f"{key}={value}")]
     with pytest.MonkeyPatch.context() as patch:
         for name, value in zone_environment().items():

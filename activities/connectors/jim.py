@@ -447,7 +447,8 @@ class _Run:
                 if not self._is_unanswered:
                     await self._step.continuity.give_back(self._turn)
                 raise
-            await self._step.continuity.give_back(self._turn)
+        # Also where an attempt before had come as far as this, and no further.
+        await self._step.continuity.give_back(self._turn)
         self._step.activity_id = self._step.memo["activityId"]
         self._step.output.write_line(f"Activity {self._step.activity_id}")
 
@@ -660,26 +661,25 @@ class _Run:
 
     async def end(self) -> None:
         """Cancels the run and waits until it is gone, for a minute at most; says so where it is not known to be gone."""
-        if not self._is_unanswered and "activityId" not in self._step.memo:
-            return await self._step.continuity.give_back(self._turn)
-        try:
-            async with asyncio.timeout(_ENDING_SECONDS):
-                await self._end()
-            self._step.begins_anew = True
-        except (TimeoutError, StepFailure, _Refused):
-            run = f"its run {self._step.activity_id}" if self._step.activity_id else "the run that it was asked for"
-            self._step.remark = f"JIM has not confirmed that {run} has ended."
-        return None
+        if self._is_unanswered or "activityId" in self._step.memo:
+            try:
+                async with asyncio.timeout(_ENDING_SECONDS):
+                    await self._end()
+                self._step.begins_anew = True
+            except (TimeoutError, StepFailure, _Refused):
+                run = f"its run {self._step.activity_id}" if self._step.activity_id else "the run that it was asked for"
+                self._step.remark = f"JIM has not confirmed that {run} has ended."
+                if "activityId" not in self._step.memo:
+                    return
+        await self._step.continuity.give_back(self._turn)
 
     async def _end(self) -> None:
         if "activityId" not in self._step.memo:
             found = await self._find()
-            if found is not None:
-                self._step.remember(**found)
-            await self._step.continuity.give_back(self._turn)
             if found is None:
                 return
-            self._step.activity_id = found["activityId"]
+            self._step.remember(**found)
+        self._step.activity_id = self._step.memo["activityId"]
         task = await self._task()
         if task is not None:
             await self._cancel(task.id)

@@ -3,21 +3,23 @@
 Heartbeats are held back by up to a second, and die with the worker. What must not be lost is sent by a call of its own,
 which returns when the server has it.
 
-A turn is a workflow that nobody runs: the server lets one of an id be open at a time. It is deleted when it is given
-back, so that operators see those turns only that somebody has. Its memo names the step that has it.
+A turn is a workflow that nobody runs: the server lets one of an id be open at a time. Its memo names the step that has
+it. It is terminated when it is given back, and deleted a while later by the upkeep: a delete that comes too soon may
+overtake the entry of the start in the server's lists, where the turn is then open for good.
 """
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any, Final, TypeVar
 
 from temporalio import activity
-from temporalio.api.common.v1 import WorkflowExecution
+from temporalio.api.common.v1 import WorkflowExecution as WorkflowExecutionName
 from temporalio.api.workflowservice.v1 import DeleteWorkflowExecutionRequest
 from temporalio.client import (
     AsyncActivityCancelledError,
     Client,
+    WorkflowExecution,
     WorkflowExecutionDescription,
     WorkflowExecutionStatus,
 )
@@ -108,7 +110,7 @@ class TemporalContinuity(Continuity):
             if memo == holder:
                 return True
             if not await _is_running(client, memo.get("workflow", "")):
-                await _delete(client, other)
+                await _end(client, other)
             return False
         return True
 
@@ -118,7 +120,19 @@ class TemporalContinuity(Continuity):
         client, info = activity.client(), activity.info()
         turn = await _open_turn(client, name)
         if turn is not None and await turn.memo() == {"workflow": info.workflow_id, "step": info.activity_id}:
-            await _delete(client, turn)
+            await _end(client, turn)
+
+
+async def clear_turns(client: Client, *, older_than: timedelta) -> int:
+    """Ends the turns of executions that are no more, and deletes those that ended so long ago; returns how many ended."""
+    ended = 0
+    async for turn in client.list_workflows(f"WorkflowType = '{TURN}'"):
+        if turn.status is not WorkflowExecutionStatus.RUNNING:
+            if turn.close_time is not None and turn.close_time < datetime.now(UTC) - older_than:
+                await _delete(client, turn)
+        elif not await _is_running(client, (await turn.memo()).get("workflow", "")):
+            ended += await _end(client, turn)
+    return ended
 
 
 async def _cancelled() -> None:
@@ -146,8 +160,19 @@ async def _open_turn(client: Client, name: str) -> WorkflowExecutionDescription 
     return found if found is not None and found.status is WorkflowExecutionStatus.RUNNING else None
 
 
-async def _delete(client: Client, turn: WorkflowExecutionDescription) -> None:
-    """Deletes this one turn, not one of its name that was taken since."""
-    execution = WorkflowExecution(workflow_id=turn.id, run_id=turn.run_id)
+async def _end(client: Client, turn: WorkflowExecution) -> bool:
+    """Ends this one turn, not one of its name that was taken since; returns False where it had ended."""
+    handle = client.get_workflow_handle(turn.id, run_id=turn.run_id)
+    try:
+        await handle.terminate(reason="given back", rpc_timeout=_TIMEOUT)
+    except RPCError as error:
+        if error.status is not RPCStatusCode.NOT_FOUND:
+            raise
+        return False
+    return True
+
+
+async def _delete(client: Client, turn: WorkflowExecution) -> None:
+    execution = WorkflowExecutionName(workflow_id=turn.id, run_id=turn.run_id)
     request = DeleteWorkflowExecutionRequest(namespace=client.namespace, workflow_execution=execution)
     await _found(client.workflow_service.delete_workflow_execution(request, timeout=_TIMEOUT))

@@ -11,6 +11,7 @@ from temporalio.api.enums.v1 import EventType
 from temporalio.client import Client, WorkflowExecutionStatus, WorkflowHistoryEventFilterType
 from temporalio.service import RPCError, RPCStatusCode
 
+from activities.support.continuity import clear_turns
 from catalogue.columns import utc_now
 from catalogue.engine import Catalogue
 from catalogue.executions import (
@@ -107,7 +108,7 @@ class Upkeep:
     async def keep_executions(self) -> ExecutionsKept:
         """Closes the records of executions whose workflow was terminated, failed, timed out, or never was.
 
-        Those that have ended are counted into the tally.
+        Those that have ended are counted into the tally; the turns that their steps had left behind are ended.
         """
         kept = ExecutionsKept()
         async with self._catalogue.read() as session:
@@ -121,6 +122,7 @@ class Upkeep:
         while tallied := await self._tally():
             activity.heartbeat()
             kept.tallied += tallied
+        kept.turns_ended = await clear_turns(self._client, older_than=_SETTLED)
         return kept
 
     async def _tally(self) -> int:

@@ -2,12 +2,19 @@
 
 import asyncio
 from collections.abc import Iterator
+from datetime import timedelta
 from typing import Any
 
 import pytest
+from temporalio.client import WorkflowExecution, WorkflowExecutionStatus
+from temporalio.testing import ActivityEnvironment
 
 from activities.connectors import jim as connector
+from activities.support.continuity import clear_turns
+from activities.support.upkeep import Upkeep
 from catalogue.engine import Catalogue
+from contracts.ids import turn_id
+from contracts.upkeep import ExecutionsKept
 from runtime.settings import Settings
 from runtime.temporal import connect_to
 from tests.integration.stack import Rota
@@ -16,6 +23,7 @@ from tests.jim.state import RunProfile
 from tests.waiting import eventually
 from worker import build_worker
 
+TURN = turn_id("jim-run-profile/1/1")
 STEP = {"stepType": "RunProfile", "connectedSystemId": 1, "runProfileId": 1}
 EXECUTE = ".*/execute"
 
@@ -56,6 +64,21 @@ async def schedule(rota: Rota, jim: JimDouble, *steps: dict[str, Any]) -> dict[s
     assert profile.status_code == 201, profile.text
     assert (system.json()["id"], profile.json()["id"]) == (1, 1)
     return await rota.create(*steps or [STEP])
+
+
+async def listed_turns(rota: Rota) -> list[WorkflowExecution]:
+    """Returns the turns that operators see."""
+    return [turn async for turn in rota.temporal.list_workflows("WorkflowType = 'Turn'")]
+
+
+async def workflows_of(rota: Rota, execution_id: str) -> list[str]:
+    return [found.id async for found in rota.temporal.list_workflows(f"RotaExecutionId = '{execution_id}'")]
+
+
+async def has_turn(rota: Rota) -> bool:
+    """Whether some step has the turn at the run profile, which one has had; the server's lists follow later."""
+    turn = await rota.temporal.get_workflow_handle(TURN).describe()
+    return turn.status is WorkflowExecutionStatus.RUNNING
 
 
 async def test_the_record_shows_jim_s_activity_and_no_history_its_key(
@@ -147,10 +170,28 @@ async def test_every_step_has_a_run_of_its_own_though_answers_are_lost(
     assert sorted(shown) == sorted(str(activity.id) for activity in jim.state.runs_of(profile))
     assert len(shown) == 4
 
-    async def no_turn_is_left() -> bool:
-        return not [item async for item in api.temporal.list_workflows("WorkflowType = 'Turn'")]
+    assert not await has_turn(api)
 
-    await eventually(no_turn_is_left)
+
+async def test_turns_that_were_given_back_go_from_the_lists_after_a_while(
+    rota: Rota, jim: JimDouble, profile: RunProfile
+) -> None:
+    assert (await rota.ended(await rota.run(await schedule(rota, jim))))["status"] == "Complete"
+    assert jim.state.runs_of(profile)
+    ended = await rota.temporal.get_workflow_handle(TURN).describe()
+
+    async def is_listed() -> bool:
+        return ended.run_id in [turn.run_id for turn in await listed_turns(rota) if turn.close_time]
+
+    await eventually(is_listed)
+    assert await clear_turns(rota.temporal, older_than=timedelta(hours=1)) == 0
+    assert await is_listed()
+    assert await clear_turns(rota.temporal, older_than=timedelta(0)) == 0
+
+    async def is_gone() -> bool:
+        return not await is_listed()
+
+    await eventually(is_gone)
 
 
 async def test_the_turn_of_an_execution_that_is_gone_is_taken_over(
@@ -160,11 +201,38 @@ async def test_the_turn_of_an_execution_that_is_gone_is_taken_over(
     plan = await schedule(rota, jim)
     first = await rota.run(plan)
     await eventually(lambda: asyncio.sleep(0, jim.state.runs_of(profile)))
-    [workflow] = [item async for item in rota.temporal.list_workflows(f"RotaExecutionId = '{first}'")]
+    [workflow] = await eventually(lambda: workflows_of(rota, first))
     second = await rota.run(plan)
     await rota.until(
         second, lambda execution: "turn" in ((execution["steps"][0]["progress"] or {}).get("message") or "")
     )
-    await rota.temporal.get_workflow_handle(workflow.id).terminate()
+    await rota.temporal.get_workflow_handle(workflow).terminate()
     assert (await rota.ended(second))["status"] == "Complete"
     assert len(jim.state.runs_of(profile)) == 2
+
+
+async def test_the_upkeep_ends_the_turn_of_an_execution_that_is_gone(
+    api: Rota, catalogue: Catalogue, jim: JimDouble, profile: RunProfile
+) -> None:
+    jim.fail("POST", EXECUTE, delay=60, acted=True)
+    settings = Settings(**api.settings.model_dump() | {"drain_seconds": 0})
+    async with build_worker(api.temporal, catalogue, settings):
+        execution_id = await api.run(await schedule(api, jim))
+        await eventually(lambda: asyncio.sleep(0, jim.state.runs_of(profile)))
+    [workflow] = await eventually(lambda: workflows_of(api, execution_id))
+    upkeep = Upkeep(catalogue, api.temporal, api.settings.task_queue)
+
+    async def ended_turns() -> int:
+        kept: ExecutionsKept = await ActivityEnvironment().run(upkeep.keep_executions)
+        return kept.turns_ended
+
+    async def is_listed() -> bool:
+        return WorkflowExecutionStatus.RUNNING in [turn.status for turn in await listed_turns(api)]
+
+    await eventually(is_listed)
+    assert await ended_turns() == 0
+    await api.temporal.get_workflow_handle(workflow).terminate()
+    assert await has_turn(api)
+    assert await ended_turns() == 1
+    assert not await has_turn(api)
+    assert (await api.execution(execution_id))["status"] == "Cancelled"

@@ -31,6 +31,7 @@ class Following(Continuity):
         self.kept: dict[str, Any] = {}
         self.is_handed_over = False
         self.turns: list[str] = []
+        self.gives_nothing_back = False
 
     async def keep(self) -> None:
         assert self.step is not None
@@ -44,7 +45,10 @@ class Following(Continuity):
             self.turns.append(name)
 
     async def give_back(self, name: str) -> None:
-        self.turns.remove(name)
+        if self.gives_nothing_back:
+            await asyncio.Event().wait()
+        if name in self.turns:
+            self.turns.remove(name)
 
 
 class Shown:
@@ -311,6 +315,23 @@ async def test_another_attempt_takes_up_the_run(shown: Shown, when: str) -> None
     [activity] = shown.jim.state.runs_of(shown.profile)
     assert (next_step.activity_id, next_step.activity_status) == (str(activity.id), "Complete")
     assert shown.continuity.turns == []
+
+
+@pytest.mark.parametrize("is_followed", [True, False])
+async def test_a_turn_that_an_attempt_was_about_to_give_back_is_given_back(shown: Shown, *, is_followed: bool) -> None:
+    shown.continuity.is_handed_over = is_followed
+    shown.continuity.gives_nothing_back = True
+    cut_off = asyncio.create_task(shown.run())
+    await until(lambda: "activityId" in shown.continuity.kept)
+    shown.continuity.gives_nothing_back = False
+    cut_off.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await cut_off
+    if is_followed:
+        assert shown.continuity.turns
+        await shown.run(shown.attempt(memo=shown.continuity.kept))
+    assert shown.continuity.turns == []
+    assert shown.runs == 1
 
 
 async def test_a_run_that_was_found_again_can_be_cancelled(shown: Shown) -> None:
