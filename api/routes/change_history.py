@@ -45,7 +45,7 @@ async def compare_schedule_versions(
     return await change_history.compare_versions(context, schedule_id, from_version, to_version)
 
 
-@router.get("/{version:int}")
+@router.get("/{version:number}")
 async def get_schedule_version(
     context: ContextDep,
     schedule_id: ScheduleId,

@@ -62,13 +62,13 @@ async def import_connected_systems(
     return await system_import.import_systems(context, body, dry_run=dry_run)
 
 
-@router.get("/{system_id:int}")
+@router.get("/{system_id:number}")
 async def get_connected_system(context: ContextDep, system_id: SystemId) -> ConnectedSystemOut:
     """Returns a connected system."""
     return await connected_systems.show_system(context, system_id)
 
 
-@router.put("/{system_id:int}")
+@router.put("/{system_id:number}")
 async def update_connected_system(
     context: ContextDep,
     system_id: SystemId,
@@ -79,19 +79,19 @@ async def update_connected_system(
     return await connected_systems.update_system(context, system_id, body, dry_run=dry_run)
 
 
-@router.delete("/{system_id:int}", status_code=status.HTTP_204_NO_CONTENT)
+@router.delete("/{system_id:number}", status_code=status.HTTP_204_NO_CONTENT)
 async def delete_connected_system(context: ContextDep, system_id: SystemId) -> None:
     """Deletes a connected system that no schedule uses, with its run profiles."""
     await connected_systems.delete_system(context, system_id)
 
 
-@router.get("/{system_id:int}/run-profiles")
+@router.get("/{system_id:number}/run-profiles")
 async def list_run_profiles(context: ContextDep, system_id: SystemId) -> list[RunProfileOut]:
     """Lists the run profiles of a connected system by id."""
     return await connected_systems.show_profiles(context, system_id)
 
 
-@router.post("/{system_id:int}/run-profiles", status_code=status.HTTP_201_CREATED)
+@router.post("/{system_id:number}/run-profiles", status_code=status.HTTP_201_CREATED)
 async def create_run_profile(
     context: ContextDep,
     system_id: SystemId,
@@ -104,13 +104,13 @@ async def create_run_profile(
     return created
 
 
-@router.get("/{system_id:int}/run-profiles/{profile_id:int}")
+@router.get("/{system_id:number}/run-profiles/{profile_id:number}")
 async def get_run_profile(context: ContextDep, system_id: SystemId, profile_id: ProfileId) -> RunProfileOut:
     """Returns a run profile."""
     return await connected_systems.show_profile(context, system_id, profile_id)
 
 
-@router.put("/{system_id:int}/run-profiles/{profile_id:int}")
+@router.put("/{system_id:number}/run-profiles/{profile_id:number}")
 async def update_run_profile(
     context: ContextDep,
     system_id: SystemId,
@@ -122,7 +122,7 @@ async def update_run_profile(
     return await connected_systems.update_profile(context, system_id, profile_id, body, dry_run=dry_run)
 
 
-@router.delete("/{system_id:int}/run-profiles/{profile_id:int}", status_code=status.HTTP_204_NO_CONTENT)
+@router.delete("/{system_id:number}/run-profiles/{profile_id:number}", status_code=status.HTTP_204_NO_CONTENT)
 async def delete_run_profile(context: ContextDep, system_id: SystemId, profile_id: ProfileId) -> None:
     """Deletes a run profile that no schedule uses."""
     await connected_systems.delete_profile(context, system_id, profile_id)

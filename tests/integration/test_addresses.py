@@ -54,6 +54,9 @@ async def test_what_names_nothing_is_a_404(api: Rota) -> None:
         f"{SCHEDULES}/{{{uuid.uuid4()}}}",
         f"{SCHEDULES}/{uuid.uuid4()}/steps",
         "/api/v1/schedule-executions/nope",
+        # Python reads no number of more than 4,300 digits.
+        f"/api/v1/synchronisation/connected-systems/{'9' * 5000}/run-profiles",
+        f"{SCHEDULES}/{uuid.uuid4()}/change-history/{'1' * 19}",
     ]
     for method, path in itertools.product(("GET", "POST", "DELETE"), paths):
         answer = await api.http.request(method, path)
