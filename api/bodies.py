@@ -12,6 +12,7 @@ from fastapi import Request, Response
 from fastapi.dependencies.models import Dependant
 from fastapi.routing import APIRoute
 from starlette.convertors import IntegerConvertor, register_url_convertor
+from starlette.requests import ClientDisconnect
 
 from api.auth import authenticate_first
 from api.errors import PayloadTooLarge, UnsupportedMediaType, ValidationFailed
@@ -113,10 +114,14 @@ def _with_json(request: Request, value: dict[str, Any]) -> Request:
 
 async def _read(request: Request) -> bytes:
     body = bytearray()
-    async for chunk in request.stream():
-        body += chunk
-        if len(body) > MAX_BODY_BYTES:
-            raise PayloadTooLarge(f"The body is larger than {MAX_BODY_BYTES // 1024 // 1024} MiB.")
+    try:
+        async for chunk in request.stream():
+            body += chunk
+            if len(body) > MAX_BODY_BYTES:
+                raise PayloadTooLarge(f"The body is larger than {MAX_BODY_BYTES // 1024 // 1024} MiB.")
+    except ClientDisconnect:
+        # Nobody is left to be told: this is for the log, in which it is no defect.
+        raise ValidationFailed("The body did not arrive whole.") from None
     return bytes(body)
 
 

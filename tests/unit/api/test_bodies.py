@@ -4,8 +4,10 @@ import json
 from typing import Any
 
 import pytest
+from fastapi import Request
+from starlette.types import Message
 
-from api.bodies import MAX_CONTAINERS, MAX_DEPTH, parse_json
+from api.bodies import MAX_CONTAINERS, MAX_DEPTH, _read, parse_json
 from api.errors import ApiError, PayloadTooLarge, ValidationFailed
 
 
@@ -87,3 +89,16 @@ def test_a_number_of_thousands_of_digits_is_told_without_words_of_python() -> No
 @pytest.mark.parametrize("constant", [b"NaN", b"Infinity", b"-Infinity"])
 def test_constants_of_javascript_are_no_json(constant: bytes) -> None:
     assert isinstance(refusal(b'{"intervalValue": ' + constant + b"}"), ValidationFailed)
+
+
+async def test_who_goes_away_with_half_a_body_is_refused_as_any_other() -> None:
+    messages: list[Message] = [
+        {"type": "http.request", "body": b'{"name', "more_body": True},
+        {"type": "http.disconnect"},
+    ]
+
+    async def receive() -> Message:
+        return messages.pop(0)
+
+    with pytest.raises(ValidationFailed, match="did not arrive whole"):
+        await _read(Request({"type": "http"}, receive))
