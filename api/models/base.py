@@ -145,11 +145,12 @@ def _instant(value: Any) -> Any:
         return value
     try:
         instant = datetime.fromisoformat(value) if isinstance(value, str) else None
-    except ValueError:
-        instant = None
-    if instant is None or instant.tzinfo is None:
-        raise PydanticCustomError("instant", f"must be {INSTANT_EXAMPLE}")
-    return instant.astimezone(UTC)
+        if instant is not None and instant.tzinfo is not None:
+            return instant.astimezone(UTC)
+    except (ValueError, OverflowError):
+        # The first and the last day that can be written may lie outside in UTC.
+        pass
+    raise PydanticCustomError("instant", f"must be {INSTANT_EXAMPLE}")
 
 
 Instant = Annotated[datetime, BeforeValidator(_instant)]
