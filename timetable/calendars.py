@@ -12,7 +12,7 @@ from datetime import UTC, date, datetime, timedelta
 from typing import Final
 
 from contracts.calendars import Calendar, CalendarSet, Range
-from timetable.clock import DAY, LAST_YEAR, Change, changes
+from timetable.clock import DAY, FIRST_YEAR, LAST_YEAR, Change, changes
 from timetable.rule import ALL_MONTHS, ALL_WEEKDAYS, MONTH_LENGTHS, Rule, month_lengths
 from timetable.text import runs
 from timetable.times import Times
@@ -20,8 +20,7 @@ from timetable.times import Times
 _HOUR: Final = 3600
 _ALL_HOURS: Final = frozenset(range(24))
 _ALL_DAYS: Final = frozenset(range(1, 32))
-# Temporal's calendars begin with the year 2000 (minCalendarYear in its source).
-_ALL_YEARS: Final = frozenset(range(2000, LAST_YEAR + 1))
+_ALL_YEARS: Final = frozenset(range(FIRST_YEAR, LAST_YEAR + 1))
 _LEAP_YEARS: Final = frozenset(year for year in _ALL_YEARS if isleap(year))
 # Temporal refuses longer comments (maxCommentLen in its source).
 _COMMENT_BYTES: Final = 200

@@ -13,13 +13,17 @@ from zoneinfo import ZoneInfo
 from timetable.text import clock_text
 
 DAY: Final = 86_400
+FIRST_YEAR: Final = 2000
 LAST_YEAR: Final = 2100
-"""The last year in which anything fires: Temporal's calendars end with it (`maxCalendarYear`)."""
+"""The years in which anything fires: those of Temporal's calendars (`minCalendarYear`, `maxCalendarYear`)."""
 
 
 def _start_of(year: int) -> int:
     return int(datetime(year, 1, 1, tzinfo=UTC).timestamp())
 
+
+BEGIN: Final = _start_of(FIRST_YEAR)
+"""The first instant at which anything may fire."""
 
 END: Final = _start_of(LAST_YEAR + 1)
 """The instant from which nothing fires any more."""

@@ -11,7 +11,7 @@ from zoneinfo import ZoneInfo
 
 from contracts.calendars import CalendarSet
 from timetable.calendars import calendar_set, count_calendars
-from timetable.clock import END
+from timetable.clock import BEGIN, END
 from timetable.cron import SEPARATOR, Expression, read_cron
 from timetable.fields import (
     PatternType,
@@ -103,7 +103,7 @@ class Timetable:
 
         Args:
             after: Aware; only instants later than this one.
-            count: How many at most; fewer where it ends before (`end_at`, the year 2100).
+            count: How many at most; fewer where it ends before (`end_at`, the year 2100). Nothing fires before 2000.
         """
         return [datetime.fromtimestamp(instant, UTC) for instant in islice(self._after(after), count)]
 
@@ -131,7 +131,7 @@ class Timetable:
     def _since(self, after: datetime) -> int:
         """Returns the last whole second at which it does not fire yet."""
         start_at = self.normalised.start_at
-        since = floor(after.timestamp())
+        since = max(floor(after.timestamp()), BEGIN - 1)
         return since if start_at is None else max(since, ceil(start_at.timestamp()) - 1)
 
     @property

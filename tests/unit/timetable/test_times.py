@@ -400,6 +400,14 @@ def test_times_are_strictly_later_and_stop_at_the_end() -> None:
     assert custom("0 * * * *", end_at=noon - timedelta(microseconds=1)).next_times(noon - MINUTE, 1) == []
 
 
+@pytest.mark.parametrize("zone", ["UTC", "Pacific/Kiritimati", "Etc/GMT+12"])
+def test_nothing_fires_before_2000(zone: str) -> None:
+    first = datetime(2000, 1, 1, 0, 30, tzinfo=UTC)
+    for before in (datetime.min.replace(tzinfo=UTC), first - DAY):
+        assert custom("30 * * * *", time_zone=zone).next_times(before, 1) == [first]
+    assert custom("30 * * * *", time_zone=zone).next_times(datetime.max.replace(tzinfo=UTC), 1) == []
+
+
 def test_nothing_fires_after_2100() -> None:
     assert custom("0 0 29 2 *").next_times(datetime(2096, 3, 1, tzinfo=UTC), 5) == []
     assert len(custom("0 0 1 1 *").next_times(datetime(2090, 6, 1, tzinfo=UTC), 100)) == 10
