@@ -15,6 +15,9 @@ from catalogue.schedules import Schedule, ScheduleStep
 MAX_ID: Final = 2**31 - 1
 """What a column of ids holds on PostgreSQL. A step may name a larger one: nothing has it."""
 
+MAX_IMPORTED_ID: Final = 1_000_000_000
+"""The highest id with which something may come: ids count on from there, and must not run out."""
+
 
 class ConnectedSystem(SQLModel, table=True):
     """A system that run profiles work on, and the connector that drives it."""

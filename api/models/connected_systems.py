@@ -11,7 +11,7 @@ from activities.connectors.connector import ConnectorSettings
 from activities.support.registry import all_connectors
 from api.models.base import DIGITS, RequestModel, ResponseModel, example_of, member
 from api.models.schedules import Name
-from catalogue.connected_systems import MAX_ID
+from catalogue.connected_systems import MAX_IMPORTED_ID
 from runtime.secrets import secret_fields
 
 
@@ -32,7 +32,7 @@ else:
     RunTypeIn = member(RunType)
 
 
-Id = Annotated[int, Field(ge=1, le=MAX_ID), DIGITS]
+Id = Annotated[int, Field(ge=1, le=MAX_IMPORTED_ID), DIGITS]
 
 _NULL: Final = {"type": "null"}
 _NO_LIMITS: Final = frozenset({"title", "description", "default", "examples"})

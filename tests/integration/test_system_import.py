@@ -69,6 +69,14 @@ async def test_ids_are_kept_and_later_ones_count_on(api: Rota) -> None:
     assert (await api.http.post(SYSTEMS, json=COMMAND | {"name": "Last"})).json()["id"] == 9
 
 
+async def test_ids_do_not_run_out(api: Rota) -> None:
+    await imported(api, system(10**9, "Highest", profile(10**9, "Highest")))
+
+    system_id = (await api.http.post(SYSTEMS, json=COMMAND | {"name": "Next"})).json()["id"]
+    new = await api.http.post(f"{SYSTEMS}/{system_id}/run-profiles", json={"name": "Next"})
+    assert (system_id, new.json()["id"]) == (10**9 + 1, 10**9 + 1)
+
+
 async def test_what_is_there_is_kept_or_updated(api: Rota) -> None:
     await imported(api, HR)
     changed = system(7, "HR", profile(40, "Everything"), profile(12, "Delta import", runType="Export"), description="x")
@@ -141,7 +149,7 @@ WRONG: list[tuple[list[dict[str, Any]], list[str]]] = [
     ),
     ([system(1, "A", profile(1, "x"), profile(2, "x"))], ["connectedSystems[0].runProfiles[0].name"]),
     ([system(0, "A")], ["connectedSystems[0].id"]),
-    ([system(2**31, "A")], ["connectedSystems[0].id"]),
+    ([system(10**9 + 1, "A")], ["connectedSystems[0].id"]),
     ([system(1, " ")], ["connectedSystems[0].name"]),
     ([system(1, "A", connectorName="None")], ["connectedSystems[0].connectorName"]),
     ([system(1, "A", settings={})], ["connectedSystems[0].settings.executablePath"]),
