@@ -25,6 +25,7 @@ from api.errors import (
     PayloadTooLarge,
     PreconditionFailed,
     ServiceUnavailable,
+    TooManyRequests,
     Unauthorised,
     UnsupportedMediaType,
     ValidationFailed,
@@ -107,6 +108,7 @@ _ERRORS: Final[Mapping[type[ApiError], Callable[[str, Json], bool]]] = {
     PreconditionFailed: _takes_version,
     PayloadTooLarge: _has_body,
     UnsupportedMediaType: _has_body,
+    TooManyRequests: _has_key,
     ServiceUnavailable: _has_key,
 }
 """Which errors which operations can answer, judged by method and what the operation takes and answers."""
@@ -252,7 +254,7 @@ def _forget_defaults(schema: Json, schemas: Json) -> None:
 def _error_response(error: type[ApiError]) -> Json:
     content = {"schema": {"$ref": f"{_SCHEMAS}{ErrorResponse.__name__}"}, "example": _error_example(error)}
     response: Json = {"description": inspect.getdoc(error), "content": {"application/json": content}}
-    if error is ServiceUnavailable:
+    if error in {TooManyRequests, ServiceUnavailable}:
         response["headers"] = {"Retry-After": {"$ref": "#/components/headers/Retry-After"}}
     return response
 

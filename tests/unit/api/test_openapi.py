@@ -118,7 +118,7 @@ def test_every_response_has_its_model(method: str, operation: Json) -> None:
         assert ("Retry-After" in described.get("headers", {})) is (is_error and code in {"429", "503"})
     if operation["operationId"] not in OPEN:
         assert operation["security"] == [{"ApiKey": []}]
-        assert {"400", "401", "503"} <= codes
+        assert {"400", "401", "429", "503"} <= codes
         assert ("403" in codes) is (method != "get")
         assert ("requestBody" in operation) is ({"413", "415"} <= codes)
         takes_version = any(p["name"] == "If-Match" for p in operation.get("parameters", []))
