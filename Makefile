@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: help demo dev test test-faults lint format bench lock docs clean
+.PHONY: help demo dev test test-faults lint format bench bench-docs lock docs clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -35,6 +35,12 @@ format: $(READY) ## apply the formatter and the safe lint fixes
 
 bench: $(READY) ## Rota against a bare Temporal workflow on the same server
 	@$(BIN)/python -m bench
+
+# The catalogue is measured on the server that the tests use where there is one, else on SQLite.
+bench-docs: $(READY) ## measure it all, a large catalogue too, and put the tables into docs/performance.md
+	@$(BIN)/python -m bench --into docs/performance.md
+	@$(BIN)/python -m bench catalogue --into docs/performance.md \
+		$(if $(ROTA_TEST_POSTGRES_URL),--database "$(ROTA_TEST_POSTGRES_URL)")
 
 docs: $(READY) ## write the reference pages that follow from the code
 	@$(BIN)/rota step-types --markdown > docs/steps.md

@@ -30,9 +30,9 @@ class Extent:
     quick: bool = False
     """Only to see that it works: small sizes, one round."""
 
-    def rounds(self, at_least: int = 1) -> int:
-        """Returns how many rounds a case makes."""
-        return 1 if self.quick else max(self.runs, at_least)
+    def rounds(self, *, at_least: int = 1, at_most: int = 1000) -> int:
+        """Returns how many rounds a case makes: as the user says, within its limits."""
+        return 1 if self.quick else min(max(self.runs, at_least), at_most)
 
     def size(self, full: int, *, quick: int) -> int:
         """Returns how large something is."""

@@ -36,10 +36,10 @@ class Request:
     headers: dict[str, str] = field(default_factory=dict)
     status: int = 200
     """What every answer must have."""
-    connections: int = 10
-    seconds: float = 2.0
+    connections: int = 1
+    seconds: float = 1.0
     """More where there was no answer at all."""
-    warm_up_seconds: float = 0.5
+    warm_up_seconds: float = 0.0
     """Before; what is answered then does not count."""
 
     def as_json(self) -> str:

@@ -1,29 +1,28 @@
 """What was measured: its arithmetic, its Markdown and its JSON."""
 
 import statistics
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Final, Literal
 
 from bench.machine import Load, Machine, Versions
 
 _HEADINGS: Final = (
-    "case",
     "measure",
     "unit",
     "n",
     "against",
     "its median",
-    "min to max",
+    "from, to",
     "Rota's median",
-    "min to max",
+    "from, to",
     "p95",
     "ratio of medians",
     "median of ratios",
     "target",
     "met",
 )
-_CASE_HEADINGS: Final = ("case", "what", "seconds", "load before", "load after")
+_VERDICT_HEADINGS: Final = ("case", "measure", "against", "target", "measured", "met")
 
 
 @dataclass(frozen=True)
@@ -49,8 +48,8 @@ class Summary:
 class Target:
     """What a measure must show."""
 
-    of: Literal["ratio", "median", "maximum"]
-    """What is held against the limit: the median of the ratios of pairs, or Rota's own median or largest sample."""
+    of: Literal["ratio", "median", "p95", "maximum"]
+    """What is held against the limit: the median of the ratios of pairs, or Rota's own median, p95 or largest sample."""
     bound: Literal["at most", "at least"]
     limit: float
 
@@ -61,6 +60,20 @@ class Target:
     def is_met(self, value: float) -> bool:
         """Whether a value keeps to it."""
         return value <= self.limit if self.bound == "at most" else value >= self.limit
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What a target says of a measure."""
+
+    target: Target
+    value: float
+    """What is held against the limit."""
+    is_met: bool
+
+    def __str__(self) -> str:
+        """Returns yes or no."""
+        return "yes" if self.is_met else "**no**"
 
 
 @dataclass(frozen=True)
@@ -102,14 +115,14 @@ class Measure:
         return statistics.median(rota / other for rota, other in zip(self.rota, self.baseline, strict=True))
 
     @property
-    def is_met(self) -> bool | None:
+    def verdict(self) -> "Verdict | None":
         """Whether it shows what it must; None where it must show nothing."""
         if self.target is None:
             return None
         summary = Summary.of(self.rota)
-        values = {"ratio": self.median_of_ratios, "median": summary.median, "maximum": summary.maximum}
-        value = values[self.target.of]
-        return value is not None and self.target.is_met(value)
+        values = {"median": summary.median, "p95": summary.p95, "maximum": summary.maximum}
+        value = self.median_of_ratios or 0.0 if self.target.of == "ratio" else values[self.target.of]
+        return Verdict(self.target, value, is_met=self.target.is_met(value))
 
     def as_json(self) -> dict[str, Any]:
         """Returns samples, summaries and the verdict."""
@@ -119,7 +132,7 @@ class Measure:
             "baseline_summary": asdict(Summary.of(self.baseline)) if self.baseline else None,
             "ratio_of_medians": self.ratio_of_medians,
             "median_of_ratios": self.median_of_ratios,
-            "met": self.is_met,
+            "met": self.verdict and self.verdict.is_met,
         }
 
 
@@ -158,66 +171,77 @@ class Report:
         }
 
     def as_markdown(self) -> str:
-        """Returns the circumstances, a table with a row a measure, and one with a row a case."""
+        """Returns the circumstances, a table of the targets, and one a case with a row a measure."""
         machine, versions = self.machine, self.versions
-        return "\n".join(
-            [
-                f"- Machine: {machine.cores} cores, {machine.memory_gib:.1f} GiB, {machine.kernel}",
-                f"- Rota {versions.rota}, temporalio {versions.temporalio}, Python {versions.python}",
-                f"- Temporal server {versions.server}",
+        lines = [
+            f"- Machine: {machine.cores} cores, {machine.memory_gib:.1f} GiB, {machine.kernel}",
+            f"- Rota {versions.rota}, temporalio {versions.temporalio}, Python {versions.python}",
+            f"- Temporal server {versions.server}, catalogue in {versions.database}",
+            "",
+        ]
+        verdicts = [row for case in self.cases for row in _verdicts(case)]
+        if verdicts:
+            lines += [*table(_VERDICT_HEADINGS, verdicts), ""]
+        for case in self.cases:
+            lines += [
+                f"### {case.letter}: {case.title}",
                 "",
-                *table(_HEADINGS, [_row(case, measure) for case in self.cases for measure in case.measures]),
+                f"Load average (1, 5, 15 minutes) {load_text(case.load_before)} before, {load_text(case.load_after)} after,",
+                f"in {case.seconds:.0f} s.",
                 "",
-                "Load averages are of the last 1, 5 and 15 minutes; a case's own load is in the second.",
+                *table(_HEADINGS, [_row(measure) for measure in case.measures]),
                 "",
-                *table(_CASE_HEADINGS, [_case_row(case) for case in self.cases]),
-                "",
-            ],
-        )
+            ]
+        return "\n".join(lines)
 
 
-def _row(case: CaseResult, measure: Measure) -> list[str]:
-    rota = Summary.of(measure.rota)
-    met = measure.is_met
+def _verdicts(case: CaseResult) -> Iterator[list[str]]:
+    for measure in case.measures:
+        verdict = measure.verdict
+        if verdict is not None:
+            value = _ratio(verdict.value) if verdict.target.of == "ratio" else _number(verdict.value)
+            target = str(verdict.target) if verdict.target.of == "ratio" else f"{verdict.target} {measure.unit}"
+            yield [case.letter, measure.name, measure.against, target, value, str(verdict)]
+
+
+def _row(measure: Measure) -> list[str]:
     return [
-        case.letter,
         measure.name,
         measure.unit,
         str(len(measure.rota)),
         measure.against,
-        *_distribution(Summary.of(measure.baseline) if measure.baseline else None),
-        *_distribution(rota),
-        _number(rota.p95),
+        *_distribution(measure.baseline)[:2],
+        *_distribution(measure.rota),
         _ratio(measure.ratio_of_medians),
         _ratio(measure.median_of_ratios),
         "" if measure.target is None else str(measure.target),
-        "" if met is None else "yes" if met else "**no**",
-    ]
-
-
-def _case_row(case: CaseResult) -> list[str]:
-    return [
-        case.letter,
-        case.title,
-        f"{case.seconds:.0f}",
-        load_text(case.load_before),
-        load_text(case.load_after),
+        "" if measure.verdict is None else str(measure.verdict),
     ]
 
 
 def table(headings: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
-    """Returns the lines of a Markdown table."""
-    return [f"| {' | '.join(cells)} |" for cells in (headings, ["---"] * len(headings), *rows)]
+    """Returns the lines of a Markdown table; a column that is empty throughout is left out."""
+    kept = [column for column in range(len(headings)) if any(row[column] for row in rows)]
+    lines = (headings, ["---"] * len(headings), *rows)
+    return [f"| {' | '.join(cells[column] for column in kept)} |" for cells in lines]
 
 
-def _distribution(summary: Summary | None) -> tuple[str, str]:
-    if summary is None:
-        return "", ""
-    return _number(summary.median), f"{_number(summary.minimum)} to {_number(summary.maximum)}"
+def _distribution(samples: Sequence[float]) -> tuple[str, str, str]:
+    """Returns median, range and p95; of one sample, that alone."""
+    if not samples:
+        return "", "", ""
+    summary = Summary.of(samples)
+    if len(samples) == 1:
+        return _number(summary.median), "", ""
+    return (
+        _number(summary.median),
+        f"{_number(summary.minimum)} to {_number(summary.maximum)}",
+        _number(summary.p95),
+    )
 
 
 def _number(value: float) -> str:
-    return f"{value:,.1f}"
+    return f"{value:,.1f}" if value >= 10 else f"{value:.2f}"
 
 
 def _ratio(ratio: float | None) -> str:

@@ -46,6 +46,7 @@ class Timed:
     """From the answer to the end."""
     output: str
     """What the last step printed."""
+    workflow_id: str
 
     @property
     def total_ms(self) -> float:
@@ -79,11 +80,11 @@ class RotaClient:
         sent_ns, sent = time.time_ns(), time.perf_counter()
         execution_id = await self._start(schedule)
         answered = time.perf_counter()
-        await self._end(schedule, execution_id)
+        workflow_id = await self._end(schedule, execution_id)
         ended = time.perf_counter()
         execution = await self.checked_execution(execution_id)
         output = execution["steps"][-1]["outputTail"] or ""
-        return Timed(sent_ns, (answered - sent) * 1000, (ended - answered) * 1000, output)
+        return Timed(sent_ns, (answered - sent) * 1000, (ended - answered) * 1000, output, workflow_id)
 
     async def run_at_once(self, schedules: Sequence[Schedule]) -> float:
         """Runs schedules, all requested at once, to the end of the last; returns the seconds from request to end.
@@ -120,9 +121,10 @@ class RotaClient:
         execution_id: str = checked(await self.http.post(f"/api/v1/schedules/{schedule.id}/run")).json()["executionId"]
         return execution_id
 
-    async def _end(self, schedule: Schedule, execution_id: str) -> None:
+    async def _end(self, schedule: Schedule, execution_id: str) -> str:
         workflow_id = manual_workflow_id(schedule.name, uuid.UUID(execution_id))
         await _in_time(self.temporal.get_workflow_handle(workflow_id).result())
+        return workflow_id
 
 
 @dataclass(frozen=True)
@@ -148,7 +150,7 @@ class FloorClient:
         answered = time.perf_counter()
         output = await _in_time(handle.result())
         ended = time.perf_counter()
-        return Timed(sent_ns, (answered - sent) * 1000, (ended - answered) * 1000, output)
+        return Timed(sent_ns, (answered - sent) * 1000, (ended - answered) * 1000, output, handle.id)
 
     async def run_at_once(self, requests: Sequence[floor.FloorRequest]) -> float:
         """Runs workflows, all requested at once, to the end of the last; returns the seconds from request to end.
@@ -159,6 +161,16 @@ class FloorClient:
         sent = time.perf_counter()
         await asyncio.gather(*map(self.run, requests))
         return time.perf_counter() - sent
+
+
+def executable(program: str, *, step_index: int = 0, arguments: str | None = None) -> dict[str, Any]:
+    """Returns a step of Rota's that runs a program; those of one index run concurrently."""
+    return {
+        "stepType": "Executable",
+        "stepIndex": step_index,
+        "executablePath": program,
+        "arguments": arguments,
+    }
 
 
 def checked(answer: httpx.Response) -> httpx.Response:

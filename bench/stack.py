@@ -26,7 +26,13 @@ from runtime.temporal import connect_to
 HOST: Final = "127.0.0.1"
 READY: Final = "/api/v1/health/ready"
 
+PYTHON: Final = str(Path(sys.executable).resolve())
+"""The interpreter itself: a link into it lies elsewhere than the file."""
+FIBONACCI: Final = Path(__file__).parent / "fibonacci.py"
+_PROGRAMS: Final = ("/bin", "/usr/bin")
+
 _READY_SECONDS: Final = 60
+_END_SECONDS: Final = 10.0
 _LOG_LINES: Final = 20
 
 
@@ -40,9 +46,9 @@ class Processes:
     environment: Mapping[str, str]
 
     @asynccontextmanager
-    async def module(self, *command: str, **environment: str) -> AsyncIterator[Process]:
-        """Runs `python -m` with these arguments, and with these variables besides."""
-        async with self.program(sys.executable, "-m", *command, **environment) as process:
+    async def module(self, *command: str, seconds: float = _END_SECONDS, **environment: str) -> AsyncIterator[Process]:
+        """Runs `python -m` with these arguments, and with these variables besides; see `program`."""
+        async with self.program(sys.executable, "-m", *command, seconds=seconds, **environment) as process:
             yield process
 
     async def output_of(self, *command: str) -> str:
@@ -64,13 +70,16 @@ class Processes:
         return output
 
     @asynccontextmanager
-    async def program(self, *command: str, **environment: str) -> AsyncIterator[Process]:
-        """Runs a program with these arguments, and with these variables besides."""
+    async def program(self, *command: str, seconds: float = _END_SECONDS, **environment: str) -> AsyncIterator[Process]:
+        """Runs a program with these arguments, and with these variables besides.
+
+        At the end it gets some seconds to end by itself.
+        """
         process = await start_child(command, output=self.log, environment={**self.environment, **environment})
         try:
             yield process
         finally:
-            await end_child(process)
+            await end_child(process, seconds=seconds)
 
 
 @dataclass(frozen=True)
@@ -80,61 +89,49 @@ class Stack:
     rota: RotaClient
     floor: FloorClient
     processes: Processes
-    api: Process
-    worker: Process | None
+    rota_processes: Mapping[str, Process]
+    """By the command that they run: `api`, `worker`."""
 
     @asynccontextmanager
-    async def stock_floor(self) -> AsyncIterator[FloorClient]:
-        """Runs the floor on a server of its own: as `temporal server start-dev` starts it, its data in its memory."""
+    async def stock_server(self) -> AsyncIterator[str]:
+        """Runs a server as `temporal server start-dev` starts it, its data in its memory; yields its address."""
         port = free_port()
         address = f"{HOST}:{port}"
         options = ("--ip", HOST, "--port", str(port), "--headless", "--log-level", "error")
         async with self.processes.program(str(find_temporal()), "server", "start-dev", *options) as server:
             await until_answering(server, address)
-            async with self.processes.module("bench.floor", TEMPORAL_ADDRESS=address):
-                yield FloorClient(await connect_to(address))
+            yield address
+
+    @asynccontextmanager
+    async def stock_floor(self) -> AsyncIterator[FloorClient]:
+        """Runs the floor on a stock server."""
+        async with self.stock_server() as address, self.processes.module("bench.floor", TEMPORAL_ADDRESS=address):
+            yield FloorClient(await connect_to(address))
 
 
 @asynccontextmanager
-async def running_stack() -> AsyncIterator[Stack]:
+async def running_stack(database_url: str = "", *, with_workers: bool = True) -> AsyncIterator[Stack]:
     """Starts everything in a folder of its own, and ends and removes it afterwards.
 
-    Raises:
-        BenchError: Something did not start, or was lost; the message ends with the last lines of the log.
-        runtime.embedded.EmbeddedServerError: The server cannot be run.
-    """
-    async with _running(beside_api=(["cli.main", "worker"], ["bench.floor"])) as stack:
-        yield stack
-
-
-@asynccontextmanager
-async def running_api(database_url: str) -> AsyncIterator[Stack]:
-    """Starts a server and an API, without a worker, on a catalogue that is there already.
-
     Args:
-        database_url: The catalogue; a key is added to it.
+        database_url: The catalogue, to which a key is added; empty for a SQLite file in that folder.
+        with_workers: Whether Rota's worker and the floor's run, or the API alone.
 
     Raises:
         BenchError: Something did not start, or was lost; the message ends with the last lines of the log.
         runtime.embedded.EmbeddedServerError: The server cannot be run.
     """
-    async with _running(database_url=database_url) as stack:
-        yield stack
-
-
-@asynccontextmanager
-async def _running(*, beside_api: Sequence[Sequence[str]] = (), database_url: str = "") -> AsyncIterator[Stack]:
     async with AsyncExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="rota-bench-")))
         log = stack.enter_context((folder / "log").open("a+b"))
         try:
-            yield await _start(stack, folder, log, beside_api, database_url)
+            yield await _start(stack, folder, log, database_url, with_workers=with_workers)
         except (BenchError, httpx.TransportError, RPCError) as error:
             raise BenchError(f"{error or type(error).__name__}\n{_last_lines(log)}") from None
 
 
 async def _start(
-    stack: AsyncExitStack, folder: Path, log: IO[bytes], beside_api: Sequence[Sequence[str]], database_url: str
+    stack: AsyncExitStack, folder: Path, log: IO[bytes], database_url: str, *, with_workers: bool
 ) -> Stack:
     server = await start_server(host=HOST, port=free_port(), ui_port=None, database=folder / "temporal.db", log=log)
     stack.push_async_callback(end_child, server.process)
@@ -144,8 +141,10 @@ async def _start(
         if await preparing.wait() != 0:
             raise BenchError("the catalogue could not be prepared")
     api_port = free_port()
-    api = await stack.enter_async_context(processes.module("cli.main", "api", "--host", HOST, "--port", str(api_port)))
-    others = [await stack.enter_async_context(processes.module(*command)) for command in beside_api]
+    commands = {"api": ["cli.main", "api", "--host", HOST, "--port", str(api_port)]}
+    if with_workers:
+        commands |= {"worker": ["cli.main", "worker"], "floor": ["bench.floor"]}
+    running = {name: await stack.enter_async_context(processes.module(*command)) for name, command in commands.items()}
     http = await stack.enter_async_context(
         httpx.AsyncClient(
             base_url=f"http://{HOST}:{api_port}",
@@ -153,10 +152,10 @@ async def _start(
             timeout=30,
         ),
     )
-    ready = partial(is_up, http, READY, with_workers=bool(beside_api))
-    await wait_until(ready, [api, *others])
+    await wait_until(partial(is_up, http, READY, with_workers=with_workers), list(running.values()))
     temporal = await connect_to(server.address)
-    return Stack(RotaClient(http, temporal), FloorClient(temporal), processes, api, others[0] if others else None)
+    running.pop("floor", None)
+    return Stack(RotaClient(http, temporal), FloorClient(temporal), processes, running)
 
 
 def free_port() -> int:
@@ -174,7 +173,7 @@ def _environment(folder: Path, address: str) -> dict[str, str]:
     inherited.pop("PYTHONDONTWRITEBYTECODE", None)
     return inherited | {
         "ROTA_DATA_DIR": str(folder),
-        "ROTA_SCRIPT_ROOTS": os.pathsep.join(["/bin", "/usr/bin"]),
+        "ROTA_SCRIPT_ROOTS": os.pathsep.join([*_PROGRAMS, str(Path(PYTHON).parent), str(FIBONACCI)]),
         "TEMPORAL_ADDRESS": address,
         "PYTHONUNBUFFERED": "1",
     }
@@ -216,7 +215,7 @@ def find_program(name: str) -> str:
     Raises:
         BenchError: It is not there.
     """
-    found = shutil.which(name, path=os.pathsep.join(["/bin", "/usr/bin"]))
+    found = shutil.which(name, path=os.pathsep.join(_PROGRAMS))
     if found is None:
-        raise BenchError(f"no program {name} in /bin or /usr/bin")
+        raise BenchError(f"no program {name} in {' or '.join(_PROGRAMS)}")
     return found

@@ -13,12 +13,14 @@ import httpx
 from bench.case import Case, Extent, Quantity, Sample, interleaved, say
 from bench.load import Load, Request
 from bench.report import Measure, Target
+from bench.runs import executable
 from bench.stack import HOST, Stack, free_port, is_up, wait_until
 
 _SCHEDULES: Final = 100
 _STEPS: Final = 3
 _CONNECTIONS: Final = 10
 _SECONDS: Final = 2.0
+_WARM_UP_SECONDS: Final = 0.5
 
 _BARE: Final = "bare FastAPI route"
 
@@ -41,7 +43,7 @@ async def _measure(stack: Stack, extent: Extent) -> list[Measure]:
     steps. What it is measured against is served by the same function with the same settings, and reads or writes the
     same table of the same database with one statement. The rate counts the answers that came whole.
     """
-    steps = [{"stepType": "Executable", "executablePath": "/bin/true", "stepIndex": index} for index in range(_STEPS)]
+    steps = [executable("/bin/true", step_index=index) for index in range(_STEPS)]
     schedules = [await stack.rota.create_schedule(steps) for _ in range(extent.size(_SCHEDULES, quick=2))]
     new = {"name": f"Bench {uuid.uuid4()} <number>"}
     asked = [
@@ -90,6 +92,7 @@ async def _load(stack: Stack, extent: Extent, port: int, path: str, body: dict[s
         status=httpx.codes.OK if body is None else httpx.codes.CREATED,
         connections=_CONNECTIONS,
         seconds=0.3 if extent.quick else _SECONDS,
+        warm_up_seconds=0 if extent.quick else _WARM_UP_SECONDS,
     )
     return Load.of(await stack.processes.output_of("bench.load", request.as_json()))
 

@@ -5,6 +5,7 @@ from typing import Final
 from bench.case import FLOOR, Case, Extent, Quantity, Sample, interleaved
 from bench.floor import FloorRequest
 from bench.report import Measure, Target
+from bench.runs import executable
 from bench.stack import Stack, find_program
 
 _EXECUTIONS: Final = 50
@@ -21,7 +22,7 @@ async def _measure(stack: Stack, extent: Extent) -> list[Measure]:
     """
     executions = extent.size(_EXECUTIONS, quick=3)
     true = find_program("true")
-    steps = [{"stepType": "Executable", "executablePath": true, "stepIndex": index} for index in range(_STEPS)]
+    steps = [executable(true, step_index=index) for index in range(_STEPS)]
     schedules = [await stack.rota.create_schedule(steps) for _ in range(executions)]
     requests = [FloorRequest([true], _STEPS)] * executions
 

@@ -5,7 +5,7 @@ from typing import Final
 from bench.case import FLOOR, STOCK, Case, Extent, Quantity, Sample, interleaved
 from bench.floor import FloorRequest
 from bench.report import Measure, Target
-from bench.runs import FloorClient, Timed
+from bench.runs import FloorClient, Timed, executable
 from bench.stack import Stack, find_program
 
 _STEPS: Final = 40
@@ -34,7 +34,7 @@ async def _measure(stack: Stack, extent: Extent) -> list[Measure]:
     steps = extent.size(_STEPS, quick=3)
     true = find_program("true")
     schedule = await stack.rota.create_schedule(
-        [{"stepType": "Executable", "executablePath": true, "stepIndex": index} for index in range(steps)],
+        [executable(true, step_index=index) for index in range(steps)],
     )
     request = FloorRequest([true], steps)
 

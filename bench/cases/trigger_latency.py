@@ -7,7 +7,7 @@ from typing import Final
 from bench.case import FLOOR, Case, Extent, Quantity, Sample, interleaved
 from bench.floor import FloorRequest
 from bench.report import Measure, Target
-from bench.runs import BenchError, Timed
+from bench.runs import BenchError, Timed, executable
 from bench.stack import Stack, find_program
 
 _ROUNDS: Final = 30
@@ -28,7 +28,7 @@ async def _measure(stack: Stack, extent: Extent) -> list[Measure]:
     rounds = extent.rounds(at_least=_ROUNDS)
     bare = tuple(_bare_start(date) for _ in range(rounds))
     schedule = await stack.rota.create_schedule(
-        [{"stepType": "Executable", "executablePath": date, "arguments": _FORMAT}],
+        [executable(date, arguments=_FORMAT)],
     )
     request = FloorRequest([date, _FORMAT], steps=1)
 

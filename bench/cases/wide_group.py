@@ -5,6 +5,7 @@ from typing import Final
 from bench.case import FLOOR, Case, Extent, Quantity, Sample, interleaved
 from bench.floor import FloorRequest
 from bench.report import Measure, Target
+from bench.runs import executable
 from bench.stack import Stack, find_program
 
 _STEPS: Final = 50
@@ -16,7 +17,7 @@ async def _measure(stack: Stack, extent: Extent) -> list[Measure]:
     """Measures runs of one step group of 50 steps of `true`, from the answer to the request to the end."""
     steps = extent.size(_STEPS, quick=5)
     true = find_program("true")
-    schedule = await stack.rota.create_schedule([{"stepType": "Executable", "executablePath": true}] * steps)
+    schedule = await stack.rota.create_schedule([executable(true)] * steps)
     request = FloorRequest([true], steps, at_once=True)
 
     async def floor() -> Sample:

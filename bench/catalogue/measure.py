@@ -1,24 +1,20 @@
 """Makes a catalogue, fills it, starts an API on it, and takes the time of its answers."""
 
 import asyncio
-import tempfile
 import time
-import uuid
-from collections.abc import Iterator
-from contextlib import contextmanager
-from pathlib import Path
 
 import httpx
-from sqlalchemy import create_engine, make_url, text
+from sqlalchemy import create_engine
 from sqlmodel import func, select
 
 from bench.case import say
 from bench.catalogue.fill import Filled, fill
 from bench.catalogue.probes import Probe, probes
 from bench.catalogue.report import Answers, CatalogueReport
+from bench.databases import new_database
 from bench.machine import Machine, Versions, load_average
 from bench.runs import BenchError
-from bench.stack import running_api
+from bench.stack import running_stack
 from catalogue.engine import sync_url
 from catalogue.executions import Execution, StepRecord
 from catalogue.migrations import migrate
@@ -37,7 +33,7 @@ async def measure_catalogue(server: str | None, *, executions: int, schedules: i
     Raises:
         BenchError: An answer was no success, or the API did not start.
     """
-    with _new_catalogue(server) as url:
+    with new_database(server) as url:
         say(f"filling a catalogue with {executions:,} executions and {schedules:,} schedules")
         await asyncio.to_thread(migrate, url)
         filled = await asyncio.to_thread(fill, url, executions=executions, schedules=schedules)
@@ -49,20 +45,18 @@ async def measure_filled(url: str, filled: Filled, *, rounds: int) -> CatalogueR
     asked = probes(filled)
     samples: list[list[float]] = [[] for _ in asked]
     say("starting a Temporal server and Rota's API")
-    async with running_api(url) as stack:
-        versions = await Versions.running(stack.rota.temporal)
+    async with running_stack(url, with_workers=False) as stack:
+        versions = await Versions.running(stack.rota.temporal, url)
         before = load_average()
         for number in range(rounds + 1):
             for probe, taken in zip(asked, samples, strict=True):
                 taken.append(await _milliseconds(stack.rota.http, probe))
             say(f"  {number}/{rounds}: slowest {max(taken[-1] for taken in samples):.0f} ms")
         after = load_average()
-    database, rows = await asyncio.to_thread(_describe, url)
     return CatalogueReport(
         machine=Machine.this(),
         versions=versions,
-        database=database,
-        rows=rows,
+        rows=await asyncio.to_thread(_count_rows, url),
         load_before=before,
         load_after=after,
         answers=[Answers(probe, tuple(taken[1:])) for probe, taken in zip(asked, samples, strict=True)],
@@ -79,32 +73,13 @@ async def _milliseconds(http: httpx.AsyncClient, probe: Probe) -> float:
     return taken
 
 
-@contextmanager
-def _new_catalogue(server: str | None) -> Iterator[str]:
-    if server is None:
-        with tempfile.TemporaryDirectory(prefix="rota-bench-") as folder:
-            yield f"sqlite:///{Path(folder) / 'rota.db'}"
-        return
-    name = f"rota_bench_{uuid.uuid4().hex}"
-    engine = create_engine(sync_url(server), isolation_level="AUTOCOMMIT")
-    with engine.connect() as connection:
-        connection.execute(text(f'CREATE DATABASE "{name}"'))
-    try:
-        yield make_url(server).set(database=name).render_as_string(hide_password=False)
-    finally:
-        with engine.connect() as connection:
-            connection.execute(text(f'DROP DATABASE "{name}" WITH (FORCE)'))
-        engine.dispose()
-
-
-def _describe(url: str) -> tuple[str, dict[str, int]]:
+def _count_rows(url: str) -> dict[str, int]:
     engine = create_engine(sync_url(url))
     tables = (Execution, StepRecord, Schedule, ScheduleStep)
     with engine.connect() as connection:
-        version = ".".join(map(str, connection.dialect.server_version_info or ()))
         rows = {
             table.__tablename__: connection.execute(select(func.count()).select_from(table)).scalar_one()
             for table in tables
         }
     engine.dispose()
-    return f"{engine.dialect.name} {version}", rows
+    return rows

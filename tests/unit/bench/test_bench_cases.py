@@ -56,5 +56,5 @@ async def test_the_sides_take_turns_and_the_first_round_does_not_count() -> None
 def test_a_quick_run_is_one_round_of_small_sizes() -> None:
     full, quick = Extent(runs=7), Extent(runs=7, quick=True)
 
-    assert (full.rounds(), full.rounds(at_least=30), full.size(50, quick=3)) == (7, 30, 50)
-    assert (quick.rounds(), quick.rounds(at_least=30), quick.size(50, quick=3)) == (1, 1, 3)
+    assert (full.rounds(), full.rounds(at_least=30), full.rounds(at_most=3), full.size(50, quick=3)) == (7, 30, 3, 50)
+    assert (quick.rounds(), quick.rounds(at_least=30), quick.rounds(at_most=3), quick.size(50, quick=3)) == (1, 1, 1, 3)

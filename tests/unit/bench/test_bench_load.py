@@ -53,7 +53,7 @@ async def put(server: Server, request: Callable[[int], Request]) -> Load:
 
 async def test_it_counts_whole_answers_and_asks_over_as_many_connections() -> None:
     server = Server(OK[:20], OK[20:] + b"hello ", b"world")
-    load = await put(server, lambda port: Request(port, "/x?a=b", connections=3, seconds=0.3, warm_up_seconds=0))
+    load = await put(server, lambda port: Request(port, "/x?a=b", connections=3, seconds=0.3))
 
     assert server.most_under_way == 3
     # An answer may have been on its way at the end, one a connection.

@@ -1,0 +1,146 @@
+"""I: what it takes of the memory."""
+
+import asyncio
+import contextlib
+import tempfile
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+import psutil
+
+from bench.case import Case, Extent, say
+from bench.dev import running_dev
+from bench.report import Measure, Target
+from bench.runs import RotaClient, executable
+from bench.stack import Stack, find_program
+
+_EXECUTIONS: Final = 1_000
+_AT_ONCE: Final = 20
+_STEPS: Final = 2
+_SETTLE_SECONDS: Final = 10.0
+_MEGABYTE: Final = 1e6
+
+_LOOK_SECONDS: Final = 0.5
+_RSS: Final = "MB RSS"
+
+_SERVER: Final = "Temporal server"
+_PYTHON: Final = "all Python processes"
+_IDLE_TARGETS: Final = {
+    "api": Target("maximum", "at most", 150),
+    "worker": Target("maximum", "at most", 200),
+    _PYTHON: Target("maximum", "at most", 350),
+}
+_TOTAL_TARGETS: Final = {_PYTHON: _IDLE_TARGETS[_PYTHON]}
+
+_NO_GROWTH: Final = Target("maximum", "at most", 3)
+"""What is measured twice differs by less than that."""
+
+
+@dataclass(frozen=True)
+class _Memory:
+    """What a process holds, in megabytes."""
+
+    rss: float
+    """Resident, what it shares with others included."""
+    pss: float | None
+    """Its share of it: what two processes share counts half. None where the system does not say."""
+
+
+async def _measure(stack: Stack, extent: Extent) -> list[Measure]:
+    """Measures each process of a `rota dev` of its own: idle, under load, and after 1,000 executions of two steps.
+
+    Twenty executions run at a time, and every record is read through the API. What grows from the 500th to the last is
+    what would leak. The API and the worker that the cases before this one ran on are looked at first.
+    """
+    others = _with_total({name: _read(psutil.Process(process.pid)) for name, process in stack.rota_processes.items()})
+    executions = extent.size(_EXECUTIONS, quick=4)
+    with tempfile.TemporaryDirectory(dir=stack.processes.folder) as folder:
+        async with running_dev(stack.processes, Path(folder)) as dev:
+            processes = dev.processes()
+            idle = await _settled(processes, extent)
+            async with _largest(processes) as peak:
+                await _run(dev.rota, executions // 2)
+            half = await _settled(processes, extent)
+            await _run(dev.rota, executions // 2)
+            after = await _settled(processes, extent)
+    grown = {name: after[name].rss - half[name].rss for name in after if name not in {_SERVER, _PYTHON}}
+    return [
+        *_shown("idle", idle, _IDLE_TARGETS),
+        *_shown("largest under load", peak, {}),
+        *_shown(f"after {executions:,} executions", after, _TOTAL_TARGETS),
+        *_shown("after the cases before", others, _TOTAL_TARGETS),
+        *(
+            Measure(
+                f"{name}, growth over the last {executions // 2:,} executions", _RSS, (megabytes,), target=_NO_GROWTH
+            )
+            for name, megabytes in grown.items()
+        ),
+    ]
+
+
+async def _settled(processes: Mapping[str, psutil.Process], extent: Extent) -> dict[str, _Memory]:
+    """Returns what they hold when they have been idle for a while."""
+    await asyncio.sleep(0 if extent.quick else _SETTLE_SECONDS)
+    return _read_all(processes)
+
+
+def _read_all(processes: Mapping[str, psutil.Process]) -> dict[str, _Memory]:
+    return _with_total({name: _read(process) for name, process in processes.items()})
+
+
+def _read(process: psutil.Process) -> _Memory:
+    held = process.memory_full_info()
+    pss = getattr(held, "pss", None)
+    return _Memory(held.rss / _MEGABYTE, None if pss is None else pss / _MEGABYTE)
+
+
+def _with_total(read: Mapping[str, _Memory]) -> dict[str, _Memory]:
+    """Adds the sum of what runs Python."""
+    python = [memory for name, memory in read.items() if name != _SERVER]
+    shares = [memory.pss for memory in python if memory.pss is not None]
+    total = _Memory(sum(memory.rss for memory in python), sum(shares) if len(shares) == len(python) else None)
+    return {**read, _PYTHON: total}
+
+
+@asynccontextmanager
+async def _largest(processes: Mapping[str, psutil.Process]) -> AsyncIterator[dict[str, _Memory]]:
+    """Looks every now and then, and gives the largest that it saw of each."""
+    largest = _read_all(processes)
+
+    async def look() -> None:
+        while True:
+            await asyncio.sleep(_LOOK_SECONDS)
+            for name, memory in _read_all(processes).items():
+                largest[name] = max(largest[name], memory, key=lambda seen: seen.rss)
+
+    looking = asyncio.create_task(look())
+    try:
+        yield largest
+    finally:
+        looking.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await looking
+
+
+async def _run(rota: RotaClient, executions: int) -> None:
+    true = find_program("true")
+    schedule = await rota.create_schedule([executable(true, step_index=index) for index in range(_STEPS)])
+    for begun in range(0, executions, _AT_ONCE):
+        await rota.run_at_once([schedule] * min(_AT_ONCE, executions - begun))
+        if begun % 100 == 0:
+            say(f"  {begun:,} of {executions:,} executions")
+
+
+def _shown(when: str, read: Mapping[str, _Memory], targets: Mapping[str, Target]) -> list[Measure]:
+    measures = []
+    for name, memory in read.items():
+        measures.append(Measure(f"{name}, {when}", _RSS, (memory.rss,), target=targets.get(name)))
+        if memory.pss is not None:
+            measures.append(Measure(f"{name}, {when}", "MB PSS", (memory.pss,)))
+    return measures
+
+
+CASE: Final = Case("I", "memory of each process", _measure)
