@@ -94,6 +94,10 @@ _OWN_ATTEMPTS: Final = "attempts-one-by-one"
 _TURN_CHECK: Final = timedelta(seconds=30)
 """A fire that was held back looks for itself as often as this, should nobody tell it."""
 
+_TURNS_TO_TELL: Final = 3
+"""Turns of the event loop that a cancel gives to steps which ended in the same moment, to say how: cancelled, they would
+count as taken by no worker. Two lead from an activity through its handle to its step; one is to spare."""
+
 _NAMED_FAILURES: Final = 10
 _REASON_LENGTH: Final = 500
 """An execution's message names some failures in short; each step's record says the whole."""
@@ -285,7 +289,7 @@ class ScheduleExecution:
     async def _run_step(self, step: StepSpec) -> StepOutcome:
         """Runs one step to its end; however it ends, that is an outcome and no exception."""
         tries = _Tries(step)
-        while True:
+        while not self._cancelled:
             outcome, error = await self._attempt(step, tries)
             follow_up = None if error is None or self._cancelled else tries.follow_up(outcome, error.cause)
             # Asked only where it matters: a patch is an event of the history.
@@ -296,14 +300,15 @@ class ScheduleExecution:
                 return tries.result(outcome)
             try:
                 await self._record_attempt(step, tries, outcome)
-                if follow_up is _FollowUp.RETRY:
+                if follow_up is _FollowUp.RETRY and not self._cancelled:
                     await workflow.sleep(
                         tries.backoff(), summary=shortened(f"{step.name}: next attempt", SUMMARY_BYTES)
                     )
             except (asyncio.CancelledError, ActivityError) as stop:
                 if not is_cancelled_exception(stop):
                     raise
-                return tries.result(tries.not_taken())
+                break
+        return tries.result(tries.not_taken())
 
     async def _record_attempt(self, step: StepSpec, tries: "_Tries", outcome: StepOutcome) -> None:
         attempted = AttemptedStep(
@@ -383,6 +388,8 @@ class ScheduleExecution:
     async def _cancel_running(self) -> None:
         """Cancels what runs and waits until it is really gone."""
         self._cancelled = True
+        for _ in range(_TURNS_TO_TELL):
+            await asyncio.sleep(0)
         for task in self._running:
             task.cancel()
         if self._running:

@@ -156,6 +156,17 @@ def plan(*steps: StepSpec) -> list[StepSpec]:
     return [spec.model_copy(update={"position": position}) for position, spec in enumerate(steps)]
 
 
+def serving(client: Client, task_queue: str, record: Record, steps: Steps) -> Worker:
+    return Worker(
+        client,
+        task_queue=task_queue,
+        workflows=[ScheduleExecution],
+        activities=[record.open, record.record, record.close, steps.work],
+        workflow_runner=workflow_runner(),
+        max_heartbeat_throttle_interval=timedelta(milliseconds=100),
+    )
+
+
 @asynccontextmanager
 async def started(
     client: Client,
@@ -164,14 +175,7 @@ async def started(
     steps: Steps,
     carried: Carried | None = None,
 ) -> AsyncIterator[WorkflowHandle[ScheduleExecution, ExecutionResult]]:
-    async with Worker(
-        client,
-        task_queue=task_queue,
-        workflows=[ScheduleExecution],
-        activities=[record.open, record.record, record.close, steps.work],
-        workflow_runner=workflow_runner(),
-        max_heartbeat_throttle_interval=timedelta(milliseconds=100),
-    ):
+    async with serving(client, task_queue, record, steps):
         execution_id = uuid.uuid4()
         yield await client.start_workflow(
             ScheduleExecution.run,

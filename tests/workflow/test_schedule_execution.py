@@ -1,6 +1,8 @@
 """The workflow on the time-skipping server: steps and record replaced by name, everything else real."""
 
 import asyncio
+import gc
+import logging
 from typing import Any
 
 import pytest
@@ -8,11 +10,13 @@ from temporalio.api.enums.v1 import EventType
 from temporalio.client import Client, WorkflowFailureError, WorkflowHandle
 from temporalio.exceptions import ApplicationError, CancelledError
 from temporalio.testing import WorkflowEnvironment
+from temporalio.worker import Worker
 
 from contracts.execution import Carried, ExecutionResult, ExecutionStatus, StepStatus
+from contracts.ids import step_task_queue
 from contracts.names import PAUSE, PROCEED, RESUME
 from tests.waiting import eventually
-from tests.workflow.doubles import Record, Steps, plan, run, started, step
+from tests.workflow.doubles import Record, Steps, plan, run, serving, started, step
 from workflows.schedule_execution import ScheduleExecution
 
 SIGNALED = EventType.EVENT_TYPE_WORKFLOW_EXECUTION_SIGNALED
@@ -206,6 +210,46 @@ async def test_cancel_ends_running_steps_and_closes_the_record(
     assert record.status_of("hanging") == StepStatus.CANCELLED
     assert record.closed == 1
     assert not steps.active
+
+
+@pytest.mark.parametrize("cancel_first", [True, False])
+@pytest.mark.parametrize(("does", "status"), [("", StepStatus.COMPLETED), ("fail", StepStatus.FAILED)])
+async def test_a_step_that_ends_in_the_moment_of_a_cancel_says_how(
+    client: Client,
+    task_queue: str,
+    caplog: pytest.LogCaptureFixture,
+    *,
+    cancel_first: bool,
+    does: str,
+    status: StepStatus,
+) -> None:
+    steps = Steps()
+    record = Record(plan(step("a", 0, does=does, worker_pool="elsewhere"), step("never", 1)))
+
+    # The workflow hears of both at once: they happen while no worker runs it.
+    async with started(client, task_queue, record, steps) as handle:
+        await eventually(lambda: _is_pending(handle))
+    if cancel_first:
+        await handle.cancel()
+    async with Worker(client, task_queue=step_task_queue(task_queue, "elsewhere"), activities=[steps.work]):
+        await eventually(lambda: _is_pending(handle, pending=False))
+    if not cancel_first:
+        await handle.cancel()
+    async with serving(client, task_queue, record, steps):
+        with pytest.raises(WorkflowFailureError) as failure:
+            await handle.result()
+
+    assert isinstance(failure.value.cause, CancelledError)
+    assert (record.status, record.closed) == (ExecutionStatus.CANCELLED, 1)
+    assert (record.outcome_of("a").status, record.outcome_of("a").attempts) == (status, 1)
+    assert steps.begun == ["a"]
+    gc.collect()
+    assert [entry.getMessage() for entry in caplog.records if entry.levelno >= logging.ERROR] == []
+
+
+async def _is_pending(handle: WorkflowHandle[Any, Any], *, pending: bool = True) -> bool:
+    description = await handle.describe()
+    return bool(description.raw_description.pending_activities) is pending
 
 
 @pytest.mark.parametrize(("decision", "outcome"), [("skip", "Skipped"), ("missed", "Missed"), ("ended", "Ended")])
