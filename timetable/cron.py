@@ -108,7 +108,7 @@ def _read_expression(text: str, errors: list[str]) -> Iterator[Expression]:
     """Yields the expression of a text, or nothing if it has errors."""
     text = " ".join(text.split())
     texts = _NICKNAMES.get(text.lower(), text).upper().split()
-    if problem := _problem(texts):
+    if problem := _problem(text, texts):
         errors.append(f"{text!r}: {problem}")
         return
     found: list[str] = []
@@ -132,9 +132,10 @@ def _read_expression(text: str, errors: list[str]) -> Iterator[Expression]:
     yield Expression(rule, shown, is_either_day, tuple(warnings))
 
 
-def _problem(texts: list[str]) -> str | None:
-    """Returns what is wrong with an expression as a whole."""
-    if not all(text.isascii() for text in texts):
+def _problem(text: str, texts: list[str]) -> str | None:
+    """Returns what is wrong with an expression as a whole, given as it was written and as its fields in capitals."""
+    # Some letters of other scripts have one of cron's as their capital: the long s, the dotless i.
+    if not text.isascii():
         return "holds letters that cron does not know: use plain digits, letters and * , - / # ?"
     if texts[0].startswith("@"):
         return f"not a known nickname: use one of {', '.join(_NICKNAMES)}, or five fields"

@@ -214,6 +214,8 @@ def test_all_errors_come_at_once() -> None:
         (custom("*-5 * * * *"), "cronExpression", "'*-5' is not known"),
         (custom("1-2-3 * * * *"), "cronExpression", "'1-2-3' is not known"),
         (custom("\u0663 * * * *"), "cronExpression", "plain digits"),
+        (custom("0 0 * * \u017fun"), "cronExpression", "plain digits"),
+        (custom("0 0 * * fr\u0131"), "cronExpression", "plain digits"),
         (custom("0 6 * * * |"), "cronExpression", "An expression is empty"),
         (custom("|"), "cronExpression", "An expression is empty"),
     ],
