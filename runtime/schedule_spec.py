@@ -1,7 +1,7 @@
 """Calendars and instants as the specification of a Temporal Schedule."""
 
 from collections.abc import Iterable
-from datetime import UTC, datetime, timedelta
+from datetime import MAXYEAR, UTC, datetime, timedelta
 
 from temporalio.client import ScheduleCalendarSpec, ScheduleIntervalSpec, ScheduleRange, ScheduleSpec
 
@@ -23,8 +23,9 @@ def schedule_spec(
         end_at: Aware; nothing fires after it.
         jitter: Each fire is late by up to this, but not past the next.
     """
-    # Temporal compares whole seconds, and would still fire at the second within which the start lies.
-    if start_at is not None and start_at.microsecond:
+    # Temporal compares whole seconds, and would still fire at the second within which the start lies. The last year has
+    # no second after its last, and nothing fires in it.
+    if start_at is not None and start_at.microsecond and start_at.year < MAXYEAR:
         start_at = start_at.replace(microsecond=0) + timedelta(seconds=1)
     return ScheduleSpec(
         calendars=[_calendar(calendar) for calendar in calendars.calendars],

@@ -4,12 +4,11 @@ from typing import Annotated
 from uuid import UUID
 
 from fastapi import APIRouter, Depends, Header, Path, Query, Response, status
-from pydantic import AwareDatetime
 
 from api.auth import CallerDep, authenticate
 from api.bodies import JsonRoute
 from api.context import ContextDep
-from api.models.base import DryRun, Page
+from api.models.base import DryRun, Instant, Page
 from api.models.schedules import (
     NextRuns,
     Preview,
@@ -124,7 +123,7 @@ async def list_next_runs(
     schedule_id: ScheduleId,
     count: Annotated[int, Query(ge=1, le=1000, description="How many times are wanted.")] = 10,
     after: Annotated[
-        AwareDatetime | None,
+        Instant | None,
         Query(alias="from", description="Times after this one; now by default.", examples=["2027-03-27T00:00:00Z"]),
     ] = None,
 ) -> NextRuns:

@@ -5,7 +5,11 @@ from datetime import UTC, datetime
 from typing import Any
 
 import pytest
+from temporalio.client import Client
+from temporalio.testing import ActivityEnvironment
 
+from activities.support.upkeep import Upkeep
+from catalogue.engine import Catalogue
 from tests.integration.stack import Rota
 
 LONDON = {"cronExpression": "30 1 * * *", "timeZone": "Europe/London"}
@@ -87,6 +91,50 @@ async def test_next_runs_refuses_what_it_cannot_answer(api: Rota, query: dict[st
 
     assert answer.status_code == 400
     assert next(iter(query)) in answer.json()["validationErrors"]
+
+
+@pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+@pytest.mark.parametrize(
+    "instant",
+    ["0001-01-01T00:00:00Z", "0999-12-31T00:00:00Z", "9999-12-31T23:59:59.999999Z", "1999-12-31T23:59:59.5+00:00"],
+)
+async def test_the_first_and_the_last_of_times_are_times_too(
+    api: Rota, catalogue: Catalogue, client: Client, task_queue: str, instant: str
+) -> None:
+    body = {"triggerType": "Cron", "isEnabled": True, "cronExpression": "0 6 * * *", "timeZone": "Europe/London"}
+    schedules = [await api.create(**{field: instant}, **body) for field in ("startAt", "endAt")]
+    is_past = instant < "2000"
+    expected = ["2000-01-01T06:00:00Z"] if is_past else []
+
+    path = f"/api/v1/schedules/{(await api.create(**body))['id']}/next-runs"
+    next_runs = await api.http.get(path, params={"from": instant, "count": 1})
+    preview = await api.http.post("/api/v1/schedules/preview", json=body | {"from": instant, "count": 1})
+
+    assert next_runs.json()["items"] == expected
+    assert [item["time"] for item in preview.json()["items"]] == expected
+    assert [schedule["nextRunTime"] is not None for schedule in schedules] == [is_past, not is_past]
+    for schedule in schedules:
+        assert (await api.http.put(f"/api/v1/schedules/{schedule['id']}", json=schedule)).status_code == 200
+    kept = await ActivityEnvironment().run(Upkeep(catalogue, client, task_queue).keep_triggers)
+    assert (kept.checked, kept.repaired) == (3, 0)
+
+
+@pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+@pytest.mark.parametrize("instant", ["0001-01-01T00:00:00+14:00", "9999-12-31T23:59:59-14:00", "1800000000"])
+async def test_what_is_no_time_in_utc_is_refused(api: Rota, instant: str) -> None:
+    schedule = await api.create(triggerType="Cron", **LONDON)
+    path = f"/api/v1/schedules/{schedule['id']}"
+
+    answers = [
+        ("startAt", await api.http.put(path, json={"startAt": instant})),
+        ("endAt", await api.http.post("/api/v1/schedules", json={"name": "m", "endAt": instant})),
+        ("from", await api.http.get(f"{path}/next-runs", params={"from": instant})),
+        ("from", await api.http.post("/api/v1/schedules/preview", json=LONDON | {"from": instant})),
+    ]
+
+    for field, answer in answers:
+        assert answer.status_code == 400, answer.text
+        assert answer.json()["validationErrors"].keys() == {field}
 
 
 @pytest.mark.parametrize(

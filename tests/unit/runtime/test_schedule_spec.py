@@ -42,3 +42,5 @@ def test_a_start_within_a_second_waits_for_the_next() -> None:
     calendars = CalendarSet(time_zone="UTC", calendars=(CALENDAR,))
     start = datetime(2027, 1, 1, 8, microsecond=1, tzinfo=UTC)
     assert schedule_spec(calendars, start_at=start).start_at == datetime(2027, 1, 1, 8, 0, 1, tzinfo=UTC)
+    last = datetime.max.replace(tzinfo=UTC)
+    assert schedule_spec(calendars, start_at=last).start_at == last
