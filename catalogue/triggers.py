@@ -5,7 +5,6 @@ from functools import lru_cache
 from typing import Final
 
 from catalogue.schedules import Schedule
-from contracts.calendars import CalendarSet
 from contracts.execution import TriggerType
 from runtime.triggers import Trigger
 from timetable import Timetable, TimetableFields
@@ -55,19 +54,13 @@ def desired_trigger(schedule: Schedule, now: datetime) -> Trigger | None:
     """Returns the Temporal Schedule that a schedule should have; None for a manual one."""
     if schedule.trigger_type is not TriggerType.CRON:
         return None
-    fields = timetable_fields(schedule)
     return Trigger(
         schedule_id=schedule.id,
         schedule_name=schedule.name,
         is_enabled=schedule.is_enabled,
-        calendars=_calendars(fields, now.replace(hour=0, minute=0, second=0, microsecond=0)),
+        calendars=timetable_of(schedule).calendars(now),
         catch_up_window=timedelta(seconds=schedule.catch_up_window_seconds),
         start_at=schedule.start_at,
         end_at=schedule.end_at,
         jitter=timedelta(seconds=schedule.jitter_seconds),
     )
-
-
-@lru_cache(_CACHED)
-def _calendars(fields: TimetableFields, today: datetime) -> CalendarSet:
-    return _parsed(fields).calendars(today)

@@ -52,19 +52,19 @@ class _Calendar:
         return day.day in self.days and day.month in self.months and day.year in self.years
 
 
-def calendar_set(times: Times, now: datetime, years: int) -> CalendarSet:
-    """Returns what makes Temporal fire at exactly the given times.
+def years_listed(now: datetime, years: int) -> tuple[int, int]:
+    """Returns the first year in which a set that holds so many years from now must be exact, and the first in which not.
 
-    Args:
-        times: The times.
-        now: From when it must hold.
-        years: For how many years from then, where it cannot hold for ever.
+    Whole years, so that the set stays the same for all of a year; the month before `now` is for late catch-up.
     """
+    first_year = (now - timedelta(days=31)).astimezone(UTC).year
+    return first_year, (now + timedelta(days=2)).astimezone(UTC).year + years + 1
+
+
+def calendar_set(times: Times, first_year: int, end_year: int) -> CalendarSet:
+    """Returns what makes Temporal fire at exactly the given times, from a year to before another, or for ever."""
     plain = _distinct(times.rules)
     zone = times.zone.key
-    # Whole years, so that the set stays the same for all of a year; the month before `now` is for late catch-up.
-    first_year = (now - timedelta(days=31)).astimezone(UTC).year
-    end_year = (now + timedelta(days=2)).astimezone(UTC).year + years + 1
     clock_changes = list(changes(times.zone, _start_of(first_year)))
     if in_utc := _in_utc(plain, times.rules, clock_changes, zone):
         return CalendarSet(time_zone="UTC", calendars=tuple(map(_contract, in_utc)))

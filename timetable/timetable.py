@@ -10,7 +10,7 @@ from typing import Final, Self
 from zoneinfo import ZoneInfo
 
 from contracts.calendars import CalendarSet
-from timetable.calendars import calendar_set, count_calendars
+from timetable.calendars import calendar_set, count_calendars, years_listed
 from timetable.clock import BEGIN, END
 from timetable.cron import SEPARATOR, Expression, read_cron
 from timetable.fields import (
@@ -68,6 +68,7 @@ class Timetable:
         self.warnings = [warning for expression in expressions for warning in expression.warnings]
         """What JIM would read otherwise in a `Custom` text, and what its writer may not expect."""
         self._times = Times(rules, ZoneInfo(fields.time_zone))
+        self._calendars: tuple[tuple[int, int], CalendarSet] | None = None
 
     @classmethod
     def parse(cls, fields: TimetableFields) -> Self:
@@ -123,7 +124,10 @@ class Timetable:
             now: Aware; from when it must hold.
             years: For how many years at least, where it cannot hold for ever; then `valid_until` says until when.
         """
-        return calendar_set(self._times, now, years)
+        listed = years_listed(now, years)
+        if self._calendars is None or self._calendars[0] != listed:
+            self._calendars = (listed, calendar_set(self._times, *listed))
+        return self._calendars[1]
 
     def _after(self, after: datetime) -> Iterator[int]:
         return self._times.between(self._since(after), self._last)
