@@ -33,7 +33,6 @@ class RequestModel(BaseModel):
 
     model_config = ConfigDict(
         alias_generator=to_camel,
-        populate_by_name=True,
         strict=True,
         extra="ignore",
         use_attribute_docstrings=True,

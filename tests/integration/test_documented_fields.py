@@ -149,6 +149,21 @@ async def test_the_limits_of_a_schedule_are_the_documented_ones(api: Rota) -> No
         await api.http.delete(taken.headers["location"])
 
 
+async def test_names_of_ours_are_no_names_of_fields(api: Rota) -> None:
+    """Whatever the code calls a field: a client that sends it sends something unknown."""
+    others = {"trigger_type": "Cron", "cron_expression": "nonsense", "is_enabled": True, "change_reason": 5}
+    step = TRUE | {"timeout_seconds": 5, "executable_path": 7}
+
+    schedule = await api.create(step, **others)
+
+    assert (schedule["triggerType"], schedule["cronExpression"], schedule["isEnabled"]) == ("Manual", None, False)
+    assert (schedule["steps"][0]["timeoutSeconds"], schedule["steps"][0]["executablePath"]) == (None, "/bin/true")
+    missing = await api.http.post(
+        "/api/v1/synchronisation/connected-systems", json={"name": "n", "connector_name": "Jim"}
+    )
+    assert set(missing.json()["validationErrors"]) == {"connectorName"}
+
+
 async def test_the_limits_of_a_step_are_the_documented_ones(api: Rota) -> None:
     for field, last, first_beyond in step_cases():
         taken = await api.http.post(SCHEDULES, json={"name": "n", "steps": [TRUE | {field: last}]})
