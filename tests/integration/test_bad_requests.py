@@ -233,6 +233,8 @@ async def test_messages_speak_of_json(api: Rota, content: str, field: str, says:
         ("schedule-executions?status=Bogus", "status[0]", "must be one of Queued"),
         (f"schedules/{NOWHERE}/next-runs?FROM=monday", "from", "must be a time with its offset such as 2027"),
         (f"schedules/{NOWHERE}/next-runs?from=2027-03-28T01:00:00", "from", "must be a time with its offset"),
+        (f"schedules/{NOWHERE}/next-runs?from=1700000000", "from", "must be a time with its offset"),
+        (f"schedules/{NOWHERE}/next-runs?from=0001-01-01T00:00:00%2B14:00", "from", "must be a time with its offset"),
     ],
 )
 async def test_messages_on_queries_are_as_plain(api: Rota, query: str, field: str, says: str) -> None:
