@@ -2,7 +2,7 @@
 
 from timetable.clock import clock_change_note
 from timetable.fields import IntervalUnit, PatternType, TimetableError, TimetableFields
-from timetable.timetable import Timetable, check_formats
+from timetable.timetable import Timetable
 
 __all__ = [
     "IntervalUnit",
@@ -10,6 +10,5 @@ __all__ = [
     "Timetable",
     "TimetableError",
     "TimetableFields",
-    "check_formats",
     "clock_change_note",
 ]

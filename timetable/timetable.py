@@ -31,18 +31,6 @@ from timetable.times import Times
 _MAX_CALENDARS: Final = 1000
 
 
-def check_formats(fields: TimetableFields) -> None:
-    """Checks the fields that are present, requiring none: what a `Manual` schedule must keep to.
-
-    Raises:
-        TimetableError: Fields are wrong; it names all that are.
-    """
-    errors: dict[str, list[str]] = {}
-    _read(fields, errors)
-    if errors:
-        raise TimetableError(errors)
-
-
 class Timetable:
     """The exact set of instants at which a schedule fires."""
 
@@ -83,6 +71,21 @@ class Timetable:
         if errors:
             raise TimetableError(errors)
         return cls(fields, read, expressions)
+
+    @classmethod
+    def parse_partial(cls, fields: TimetableFields) -> Self | None:
+        """Returns the same, or None where fields are missing: what a `Manual` schedule must keep to.
+
+        Raises:
+            TimetableError: Fields are wrong; it names all that are.
+        """
+        if not missing_fields(fields):
+            return cls.parse(fields)
+        errors: dict[str, list[str]] = {}
+        _read(fields, errors)
+        if errors:
+            raise TimetableError(errors)
+        return None
 
     @cached_property
     def sentence(self) -> str:

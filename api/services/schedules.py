@@ -52,7 +52,7 @@ from catalogue.schedules import (
 from catalogue.triggers import desired_trigger, next_run_time, timetable_fields, timetable_of
 from contracts.execution import OverlapPolicy, TriggerType
 from runtime.triggers import Trigger, apply_trigger, remove_trigger
-from timetable import PatternType, Timetable, TimetableError, check_formats, clock_change_note
+from timetable import PatternType, Timetable, TimetableError, clock_change_note
 
 # Fields that a schedule takes from a request as they are.
 _PLAIN_FIELDS: Final = (
@@ -227,32 +227,43 @@ def _take_timetable(schedule: Schedule, body: TimetableChange) -> list[str]:
     Raises:
         ValidationFailed: The timetable is not complete, or cannot be.
     """
-    sent_cron = body.cron_expression if "cron_expression" in body.model_fields_set else None
-    required = _PATTERN_FIELDS[schedule.pattern_type]
-    absent = [name for name in required if is_blank(getattr(body, name))]
-    if absent and not is_blank(sent_cron):
-        if len(absent) < len(required):
-            if schedule.trigger_type is TriggerType.CRON:
-                raise _incomplete_pattern(schedule.pattern_type, absent)
-        elif sent_cron != schedule.cron_expression:
-            schedule.pattern_type = PatternType.CUSTOM
-    if schedule.pattern_type is PatternType.CUSTOM and "cron_expression" in body.model_fields_set:
-        schedule.cron_expression = sent_cron
+    _take_cron(schedule, body)
+    is_manual = schedule.trigger_type is TriggerType.MANUAL
+    parse = Timetable.parse_partial if is_manual else Timetable.parse
     try:
-        if schedule.trigger_type is TriggerType.MANUAL:
-            check_formats(timetable_fields(schedule))
-            return []
-        timetable = Timetable.parse(timetable_fields(schedule))
+        timetable = parse(timetable_fields(schedule))
     except TimetableError as error:
         failed = ValidationFailed.of_fields(error.errors)
         what_says_when = ("cron_expression", *_PATTERN_FIELDS[schedule.pattern_type])
-        is_silent = all(is_blank(getattr(schedule, name)) for name in what_says_when)
-        if schedule.trigger_type is TriggerType.CRON and is_silent:
+        if not is_manual and all(is_blank(getattr(schedule, name)) for name in what_says_when):
             failed.message = "Cron expression is required for scheduled triggers"
         raise failed from None
+    if timetable is None:
+        if schedule.pattern_type is not PatternType.CUSTOM:
+            schedule.cron_expression = None
+        return []
     for name in ("cron_expression", "days_of_week", "run_times", "interval_window_start", "interval_window_end"):
         setattr(schedule, name, getattr(timetable.normalised, name))
-    return list(timetable.warnings)
+    return [] if is_manual else list(timetable.warnings)
+
+
+def _take_cron(schedule: Schedule, body: TimetableChange) -> None:
+    """Takes the cron text of a request where it counts: of `Custom`, which a text without a pattern's fields makes it.
+
+    Raises:
+        ValidationFailed: It comes with a part of a pattern.
+    """
+    sent = body.cron_expression if "cron_expression" in body.model_fields_set else None
+    required = _PATTERN_FIELDS[schedule.pattern_type]
+    absent = [name for name in required if is_blank(getattr(body, name))]
+    if absent and not is_blank(sent):
+        if len(absent) < len(required):
+            if schedule.trigger_type is TriggerType.CRON:
+                raise _incomplete_pattern(schedule.pattern_type, absent)
+        elif sent != schedule.cron_expression:
+            schedule.pattern_type = PatternType.CUSTOM
+    if schedule.pattern_type is PatternType.CUSTOM and "cron_expression" in body.model_fields_set:
+        schedule.cron_expression = sent
 
 
 def _incomplete_pattern(pattern: PatternType, absent: Sequence[str]) -> ValidationFailed:

@@ -212,3 +212,20 @@ async def test_a_cron_expression_with_a_part_of_a_pattern_is_refused(api: Rota) 
     assert (await api.http.get(path)).json() == schedule
     manual = {"cronExpression": "1 1 * * *", "triggerType": "Manual", "daysOfWeek": "1"}
     assert (await api.http.put(path, json=manual)).status_code == 200
+
+
+@pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+async def test_the_cron_text_of_a_manual_schedule_says_what_its_pattern_says(api: Rota) -> None:
+    schedule = await api.create(name="n", triggerType="Cron", daysOfWeek="1", runTimes="06:00")
+    path = f"/api/v1/schedules/{schedule['id']}"
+
+    async def text_after(**change: Any) -> Any:
+        return (await api.http.put(path, json=change)).json()["cronExpression"]
+
+    assert await text_after(triggerType="Manual") == "0 6 * * 1"
+    assert await text_after(runTimes="9:00") == "0 9 * * 1"
+    assert await text_after(runTimes=None) is None
+    assert await text_after(cronExpression="5 5 1 * 1") == "5 5 1 * 1"
+    assert await text_after(patternType="SpecificTimes", runTimes="07:00") == "0 7 * * 1"
+    shown = (await api.http.get(path)).json()
+    assert (shown["triggerType"], shown["runTimes"], shown["warnings"]) == ("Manual", "07:00", [])

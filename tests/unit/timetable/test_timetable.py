@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from timetable import IntervalUnit, PatternType, Timetable, TimetableError, TimetableFields, check_formats
+from timetable import IntervalUnit, PatternType, Timetable, TimetableError, TimetableFields
 from timetable.cover import rectangles
 
 NOW = datetime(2026, 11, 23, 12, tzinfo=UTC)
@@ -140,7 +140,7 @@ def test_windows_are_written_in_full_and_blank_fields_are_none() -> None:
 def test_required_fields_are_named(pattern: PatternType, missing: set[str]) -> None:
     assert errors_of(TimetableFields(pattern_type=pattern)).keys() == missing
     assert errors_of(TimetableFields(pattern, " ", " ", " ", None, None, "", "")).keys() == missing
-    check_formats(TimetableFields(pattern_type=pattern))
+    assert Timetable.parse_partial(TimetableFields(pattern_type=pattern)) is None
 
 
 def test_the_message_for_a_missing_cron_expression_is_that_of_jim() -> None:
@@ -162,7 +162,7 @@ def test_all_errors_come_at_once() -> None:
         end_at=NOW,
     )
     with pytest.raises(TimetableError) as caught:
-        check_formats(fields)
+        Timetable.parse_partial(fields)
     errors = caught.value.errors
     assert {field: len(messages) for field, messages in errors.items()} == {
         "cronExpression": 2,
