@@ -3,7 +3,8 @@
 from collections.abc import Mapping
 from typing import Any, Final
 
-from pydantic import Field
+from pydantic import Field, field_validator
+from pydantic_core import PydanticCustomError
 
 from activities.support.registry import all_connectors
 from activities.support.settings import opened_settings
@@ -17,19 +18,27 @@ class RunProfileConfig(StepConfig):
     """The fields of a RunProfile step."""
 
     connected_system_id: int = Field(
-        ge=1,
+        ge=0,
         le=_MAX_ID,
         title="Connected System ID",
         examples=[1],
-        description="Connected system that the run works on.",
+        description="Connected system that the run works on, from 1; 0 counts as none.",
     )
     run_profile_id: int = Field(
-        ge=1,
+        ge=0,
         le=_MAX_ID,
         title="Run Profile ID",
         examples=[1],
-        description="Run profile of that system.",
+        description="Run profile of that system, from 1; 0 counts as none.",
     )
+
+    @field_validator("connected_system_id", "run_profile_id")
+    @classmethod
+    def _is_given(cls, value: int) -> int:
+        # Clients of JIM whose numbers cannot be null send 0 for none, in steps of other types too.
+        if value == 0:
+            raise PydanticCustomError("missing", "Field required")
+        return value
 
 
 class RunProfile(StepType[RunProfileConfig]):

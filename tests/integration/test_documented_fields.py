@@ -132,7 +132,9 @@ def step_cases() -> list[tuple[str, Any, Any]]:
         ("sqlScriptPath", "x" * 500, 5),
         ("sqlConnectionString", "x" * 500, "x" * 501),
         ("connectedSystemId", 2**31 - 1, 2**31),
+        ("connectedSystemId", 0, -1),
         ("runProfileId", "7", 7.5),
+        ("runProfileId", 0, 0.0),
     ]
 
 
@@ -199,6 +201,9 @@ async def test_the_messages_are_those_of_jim(api: Rota) -> None:
         ({"steps": [{"stepType": "Executable"}]}, "Executable path is required for Executable steps"),
         ({"steps": [{"stepType": "SqlScript"}]}, "Connection string is required for SqlScript steps"),
         ({"steps": [SQL | {"sqlScriptPath": " "}]}, "SQL script path is required for SqlScript steps"),
+        # To JIM 0 is none.
+        ({"steps": [RUN_PROFILE | {"connectedSystemId": 0}]}, "Connected System ID is required for RunProfile steps"),
+        ({"steps": [RUN_PROFILE | {"runProfileId": "0"}]}, "Run Profile ID is required for RunProfile steps"),
     ]
     for body, message in cases:
         answer = await api.http.post(SCHEDULES, json={"name": "n"} | body)
