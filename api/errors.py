@@ -187,29 +187,29 @@ def field_messages(errors: Sequence[Any], prefix: Sequence[str | int] = ()) -> d
 
 
 def _message(label: str, error: Mapping[str, Any]) -> str:
-    context = error.get("ctx", {})
-    match error["type"]:
-        case "missing":
-            return f"The field {label} is required."
-        case "string_too_long":
-            return f"The field {label} may have {context['max_length']} characters at most."
-        case "string_too_short":
-            return f"The field {label} may not be empty."
-        case "greater_than_equal":
-            return f"The field {label} must be at least {context['ge']}."
-        case "less_than_equal":
-            return f"The field {label} must be at most {context['le']}."
-        case "value_error":
-            return str(context["error"])
-        case "too_long":
-            return f"The field {label} may have {context['max_length']} items at most."
-        case "guid" | "member" | "instant":
-            return f"The field {label} {error['msg']}."
-        case kind if kind in _EXPECTED:
-            return f"The field {label} must be {_EXPECTED[kind]}."
-        case _:
-            return f"The field {label}: {error['msg']}."
+    kind, context = error["type"], error.get("ctx", {})
+    if kind == "value_error":
+        return str(context["error"])
+    if kind in {"guid", "member", "instant"}:
+        said = error["msg"]
+    elif kind in _LIMITS:
+        said = _LIMITS[kind].format_map(context)
+    elif kind in _EXPECTED:
+        said = f"must be {_EXPECTED[kind]}"
+    else:
+        return f"The field {label}: {error['msg']}."
+    return f"The field {label} {said}."
 
+
+_LIMITS: Final = {
+    "missing": "is required",
+    "string_too_long": "may have {max_length} characters at most",
+    "string_too_short": "may not be empty",
+    "string_pattern_mismatch": "must match the pattern {pattern}",
+    "greater_than_equal": "must be at least {ge}",
+    "less_than_equal": "must be at most {le}",
+    "too_long": "may have {max_length} items at most",
+}
 
 # What pydantic says of a value of the wrong type, in JSON's words
 # (https://docs.pydantic.dev/latest/errors/validation_errors/).

@@ -113,7 +113,7 @@ def _origin(url: str) -> str:
     except ValidationError:
         parsed = None
     if parsed is None or parsed.username or parsed.password or parsed.query or parsed.fragment:
-        raise ValueError("must be an address such as https://jim.example.com, without user name and query")
+        raise ValueError("The URL must be an address such as https://jim.example.com, without user name and query.")
     return str(parsed).rstrip("/").removesuffix(_BASE)
 
 
@@ -154,7 +154,7 @@ class Jim(Connector[JimSettings, JimRunProfile]):
         try:
             origin = _origin(expand(settings.url, environment, "the URL"))
         except ValueError as error:
-            raise StepFailure(f"The URL {error}.", retryable=False) from None
+            raise StepFailure(f"{error}", retryable=False) from None
         async with _connected(step, origin, key, self._paces.setdefault((origin, key), _Pace())) as api:
             run = _Run(step, api, step.config.connected_system_id, step.config.run_profile_id)
             try:

@@ -210,6 +210,7 @@ async def test_the_cron_message_stands_where_nothing_says_when(
         ('{"name": "n", "startAt": "2027-03-28"}', "startAt", "must be a time with its offset such as 2027"),
         ('{"name": "n", "startAt": "0001-01-01T00:00:00+01:00"}', "startAt", "must be a time with its offset"),
         ('{"name": "n", "endAt": "9999-12-31T23:59:59-01:00"}', "endAt", "must be a time with its offset"),
+        ('{"name": "n", "steps": [{"workerPool": ""}]}', "steps[0].workerPool", "must match the pattern ^[A-Za-z0-9]["),
     ],
 )
 async def test_messages_speak_of_json(api: Rota, content: str, field: str, says: str) -> None:
