@@ -19,6 +19,9 @@ from runtime.errors import StartError
 _ASYNC_DRIVERS: Final = {"sqlite": "sqlite+aiosqlite", "postgresql": "postgresql+psycopg"}
 _SYNC_DRIVERS: Final = {"sqlite": "sqlite", "postgresql": "postgresql+psycopg"}
 
+_CONNECT_SECONDS: Final = 10
+"""How long a server may take to answer at all, unless the URL says otherwise: by itself the driver waits 130 s."""
+
 # A writer waits this long for another writer before it fails. Writes are short: one that waits longer is in trouble.
 _SQLITE_BUSY_SECONDS: Final = 15
 
@@ -41,6 +44,8 @@ def _driver_url(url: str, drivers: dict[str, str]) -> URL:
     backend = parsed.get_backend_name()
     if backend not in drivers:
         raise DatabaseUrlError(f"ROTA_DATABASE_URL: {backend} is not supported; use sqlite or postgresql")
+    if backend == "postgresql" and "connect_timeout" not in parsed.query:
+        parsed = parsed.update_query_dict({"connect_timeout": str(_CONNECT_SECONDS)})
     return parsed.set(drivername=drivers[backend])
 
 

@@ -1,8 +1,10 @@
 """`/api/v1/health`: open to everyone, and `/api/v1/userinfo`."""
 
+import asyncio
 from datetime import datetime
 from importlib.metadata import version
 from typing import Final
+from uuid import UUID
 
 from fastapi import APIRouter, Response, status
 from pydantic import Field
@@ -18,6 +20,9 @@ from catalogue.api_keys import Role
 from catalogue.columns import utc_now
 
 PRODUCT: Final = "Rota"
+
+_PATIENCE_SECONDS: Final = 3
+"""How long the database may take for an answer. Those who ask for health seldom wait longer themselves."""
 
 router = APIRouter(prefix="/api/v1", tags=["Health"])
 
@@ -83,12 +88,13 @@ async def get_readiness(context: ContextDep, response: Response) -> Ready:
     """Asks the catalogue and Temporal. That no worker polls is said, and is no failure of the API."""
     reason, workers = None, None
     try:
-        await context.catalogue.ping()
-    except SQLAlchemyError:
+        async with asyncio.timeout(_PATIENCE_SECONDS):
+            await context.catalogue.ping()
+    except (SQLAlchemyError, TimeoutError):
         reason = "the catalogue's database cannot be reached"
     try:
         workers = await count_pollers(context.temporal, context.task_queue, TaskQueueType.TASK_QUEUE_TYPE_WORKFLOW)
-    except (RPCError, RuntimeError):
+    except (RPCError, RuntimeError, TimeoutError):
         reason = reason or "Temporal cannot be reached"
     if reason:
         response.status_code = status.HTTP_503_SERVICE_UNAVAILABLE

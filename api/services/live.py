@@ -1,5 +1,6 @@
 """What runs right now, asked of Temporal: it answers with every worker down."""
 
+import asyncio
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Final
@@ -43,8 +44,10 @@ class LiveStep:
 async def live_steps(client: Client, workflow_id: str) -> dict[UUID, LiveStep] | None:
     """Returns the steps of an execution that are queued or running, by record id; None where Temporal cannot say."""
     try:
-        description = await client.get_workflow_handle(workflow_id).describe(rpc_timeout=_TIMEOUT)
-    except (RPCError, RuntimeError):
+        # The first call of all makes the connection, and may take longer for that than it may itself.
+        async with asyncio.timeout(_TIMEOUT.total_seconds()):
+            description = await client.get_workflow_handle(workflow_id).describe(rpc_timeout=_TIMEOUT)
+    except (RPCError, RuntimeError, TimeoutError):
         return None
     live: dict[UUID, LiveStep] = {}
     for pending in description.raw_description.pending_activities:
@@ -69,13 +72,13 @@ async def count_pollers(client: Client, task_queue: str, kind: TaskQueueType.Val
     Raises:
         RPCError: Temporal cannot say.
         RuntimeError: Temporal cannot be reached.
+        TimeoutError: It takes too long to be reached.
     """
-    answer = await client.workflow_service.describe_task_queue(
-        DescribeTaskQueueRequest(
-            namespace=client.namespace, task_queue=TaskQueue(name=task_queue), task_queue_type=kind
-        ),
-        timeout=_TIMEOUT,
+    request = DescribeTaskQueueRequest(
+        namespace=client.namespace, task_queue=TaskQueue(name=task_queue), task_queue_type=kind
     )
+    async with asyncio.timeout(_TIMEOUT.total_seconds()):
+        answer = await client.workflow_service.describe_task_queue(request, timeout=_TIMEOUT)
     recent = utc_now() - _POLL_TIMEOUT
     return len({poller.identity for poller in answer.pollers if poller.last_access_time.ToDatetime(UTC) > recent})
 
@@ -90,7 +93,7 @@ async def why_queued(client: Client, task_queue: str, worker_pool: str | None, s
         workers = await count_pollers(
             client, step_task_queue(task_queue, worker_pool), TaskQueueType.TASK_QUEUE_TYPE_ACTIVITY
         )
-    except (RPCError, RuntimeError):
+    except (RPCError, RuntimeError, TimeoutError):
         return None
     if workers:
         return f"Waiting for {waited.seconds} s: no worker of {where} is free."

@@ -1,0 +1,49 @@
+"""A database and a Temporal that take connections and never answer: a host that is frozen, a firewall that drops."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import httpx
+import pytest
+from temporalio.client import Client
+
+from catalogue.engine import sync_url
+from runtime.settings import Settings
+from runtime.temporal import data_converter
+from tests.integration.stack import serving
+
+
+@pytest.fixture
+async def silent_port() -> AsyncIterator[int]:
+    async def take(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.read()
+        writer.close()
+
+    server = await asyncio.start_server(take, "127.0.0.1", 0)
+    yield server.sockets[0].getsockname()[1]
+    server.close()
+
+
+async def test_readiness_says_so_soon(silent_port: int, tmp_path: Path) -> None:
+    settings = Settings(
+        database_url=f"postgresql://rota@127.0.0.1:{silent_port}/rota?connect_timeout=2", data_dir=tmp_path
+    )
+    temporal = await Client.connect(f"127.0.0.1:{silent_port}", lazy=True, data_converter=data_converter)
+    async with (
+        serving(settings, temporal) as url,
+        # By themselves the two give up after 30 s and more.
+        httpx.AsyncClient(base_url=f"{url}/api/v1", timeout=20) as http,
+    ):
+        ready = await http.get("/health/ready")
+        listed = await http.get("/schedules", headers={"X-API-Key": "rota_ak_" + "0" * 64})
+
+    assert (ready.status_code, ready.json()["status"]) == (503, "not_ready")
+    assert ready.json()["reason"] == "the catalogue's database cannot be reached"
+    assert (listed.status_code, listed.json()["code"]) == (503, "SERVICE_UNAVAILABLE")
+    assert listed.headers["retry-after"] == "5"
+
+
+@pytest.mark.parametrize(("query", "seconds"), [("", "10"), ("?connect_timeout=3", "3"), ("?sslmode=require", "10")])
+def test_a_server_that_never_answers_is_given_up(query: str, seconds: str) -> None:
+    assert sync_url(f"postgresql://rota@db.example/rota{query}").query["connect_timeout"] == seconds
