@@ -67,8 +67,12 @@ class UserInfo(ResponseModel):
     """Name of the key."""
     auth_method: str = Field(examples=["ApiKey"])
     """How the request was authenticated."""
+    metaverse_object_id: UUID | None
+    """As in JIM; null, as keys belong to nobody in a metaverse."""
     roles: list[str] = Field(examples=[["Administrator"]])
     """Roles of the key."""
+    message: str | None
+    """As in JIM, which says there why somebody is not authorised; null."""
 
 
 @router.get("/health")
@@ -115,5 +119,7 @@ async def get_user_info(caller: CallerDep) -> UserInfo:
         is_administrator=caller.role is Role.ADMINISTRATOR,
         name=caller.name,
         auth_method="ApiKey",
+        metaverse_object_id=None,
         roles=[caller.role],
+        message=None,
     )

@@ -68,6 +68,19 @@ async def test_failed_keys_are_limited_and_valid_ones_are_not(
 
 
 @pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+async def test_userinfo_has_the_fields_of_jim(api: Rota) -> None:
+    assert (await api.http.get("/api/v1/userinfo")).json() == {
+        "authorised": True,
+        "isAdministrator": True,
+        "name": "tests",
+        "authMethod": "ApiKey",
+        "metaverseObjectId": None,
+        "roles": ["Administrator"],
+        "message": None,
+    }
+
+
+@pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
 async def test_the_limit_can_be_taken_away(api: Rota) -> None:
     settings = api.settings.model_copy(update={"failed_keys_per_minute": 0})
     async with serving(settings, api.temporal) as url, httpx.AsyncClient(base_url=url) as http:
