@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import time
 from collections.abc import Iterable
 from typing import Final
 
@@ -18,6 +19,7 @@ from contracts.names import SEARCH_ATTRIBUTES
 _logger = logging.getLogger(__name__)
 
 _LONGEST_WAIT_SECONDS = 5.0
+_SILENCE_SECONDS: Final = 60.0
 
 DEFAULT_ADDRESS = "localhost:7233"
 
@@ -112,15 +114,24 @@ async def add_search_attributes(client: Client, names: Iterable[str]) -> None:
 
 
 async def connect_when_up() -> Client:
-    """Returns a client as soon as the server answers and knows Rota's search attributes; until then the log says why."""
+    """Returns a client as soon as the server answers and knows Rota's search attributes.
+
+    Until then the log says why: at once, and from then on each minute.
+    """
     delay = 0.2
+    said_at: float | None = None
     while True:
         try:
             client = await connect()
             await register_search_attributes(client)
         except (RPCError, RuntimeError) as error:
-            _logger.warning("Temporal cannot be used yet: %s", str(error).splitlines()[0])
+            now = time.monotonic()
+            if said_at is None or now - said_at >= _SILENCE_SECONDS:
+                _logger.warning("Temporal cannot be used yet: %s", str(error).splitlines()[0])
+                said_at = now
         else:
+            if said_at is not None:
+                _logger.info("Temporal can be used now")
             return client
         await asyncio.sleep(delay)
         delay = min(delay * 2, _LONGEST_WAIT_SECONDS)
