@@ -537,13 +537,19 @@ _BEGIN_STEP: Final = (
     .values(status=StepStatus.PROCESSING)
 )
 
+# Groups come in order, and a step ends once. A worker that was frozen may write, when it wakes, what another one has
+# written in its place meanwhile: nothing then goes back.
 _REACH_GROUP: Final = (
-    update(_EXECUTIONS).where(_EXECUTIONS.c.id == bindparam("execution_id")).values(current_group=bindparam("group"))
+    update(_EXECUTIONS)
+    .where(_EXECUTIONS.c.id == bindparam("execution_id"), _EXECUTIONS.c.current_group < bindparam("group"))
+    .values(current_group=bindparam("group"))
 )
+
+_UNFINISHED: Final = (StepStatus.PENDING, StepStatus.WAITING, StepStatus.QUEUED, StepStatus.PROCESSING)
 
 _FINISH_STEP: Final = (
     update(_RECORDS)
-    .where(_RECORDS.c.id == bindparam("record_id"))
+    .where(_RECORDS.c.id == bindparam("record_id"), or_(*(_RECORDS.c.status == status for status in _UNFINISHED)))
     .values({name: bindparam(f"new_{name}") for name in _OUTCOME_COLUMNS})
 )
 
@@ -565,7 +571,7 @@ def set_paused(connection: Connection, execution_id: UUID, *, paused: bool) -> N
 
 
 def finish_steps(connection: Connection, finished: Sequence[FinishedStep]) -> None:
-    """Writes how steps ended."""
+    """Writes how steps ended; one that has ended stays as it is."""
     if finished:
         connection.execute(_FINISH_STEP, [_finish_values(step) for step in finished])
 
@@ -664,10 +670,9 @@ async def close_execution(
     )
     if (await session.exec(query)).rowcount != 1:
         return False
-    unfinished = [StepStatus.PENDING, StepStatus.WAITING, StepStatus.QUEUED, StepStatus.PROCESSING]
     rest = (
         update(StepRecord)
-        .where(col(StepRecord.execution_id) == execution_id, col(StepRecord.status).in_(unfinished))
+        .where(col(StepRecord.execution_id) == execution_id, col(StepRecord.status).in_(_UNFINISHED))
         .values(
             status=StepStatus.CANCELLED,
             completed_at=now,

@@ -223,6 +223,44 @@ async def test_closing_cancels_what_was_not_reached_and_happens_once(catalogue: 
     assert reopened.decision == "ended"
 
 
+async def test_a_worker_that_wakes_late_changes_nothing_of_what_another_has_written(catalogue: Catalogue) -> None:
+    recorder = Recorder(catalogue)
+    request = fire(await saved_schedule(catalogue))
+    plan = (await recorder.open(request)).plan
+    now = datetime.now(UTC)
+
+    def ended(status: StepStatus, seconds: int) -> list[FinishedStep]:
+        outcome = StepOutcome(status=status, message=f"{seconds}", completed_at=now + timedelta(seconds=seconds))
+        return [FinishedStep(step_id=plan[0].step_id, outcome=outcome)]
+
+    async def begin(group: int) -> None:
+        await recorder.record(
+            ProgressRequest(execution_id=request.execution_id, started=[plan[group].step_id], current_group=group)
+        )
+
+    await begin(0)
+    await recorder.record(ProgressRequest(execution_id=request.execution_id, finished=ended(StepStatus.FAILED, 1)))
+    await begin(1)
+    # The one that was frozen says again what it had seen, at another time, and knows of no group after it.
+    await begin(0)
+    await recorder.record(ProgressRequest(execution_id=request.execution_id, finished=ended(StepStatus.COMPLETED, 2)))
+    before = await records_of(catalogue, request.execution_id)
+    await recorder.close(CloseRequest(execution_id=request.execution_id, status=ExecutionStatus.FAILED))
+    await recorder.close(
+        CloseRequest(
+            execution_id=request.execution_id,
+            status=ExecutionStatus.FAILED,
+            finished=ended(StepStatus.COMPLETED, 3),
+        )
+    )
+
+    execution, steps = await records_of(catalogue, request.execution_id)
+    assert execution.current_group == before[0].current_group == 1
+    for step in (before[1][0], steps[0]):
+        assert (step.status, step.error_message) == (StepStatus.FAILED, "1")
+        assert step.completed_at == now + timedelta(seconds=1)
+
+
 async def test_of_missed_fires_only_the_latest_runs(catalogue: Catalogue) -> None:
     recorder = Recorder(catalogue)
     schedule = await saved_schedule(catalogue, overlap_policy=OverlapPolicy.ALLOW_ALL)
