@@ -18,6 +18,9 @@ MARKER: Final = "_ROTA_STEP"
 
 _POLL_SECONDS: Final = 0.05
 
+_KILL_SECONDS: Final = 5.0
+"""Given to what was killed. One that waits for a share that is gone dies only when that is back: no reason not to start."""
+
 _logger = logging.getLogger(__name__)
 
 
@@ -114,15 +117,18 @@ def end_orphans(grace: timedelta) -> int:
 
     ended: set[psutil.Process] = set()
     deadline = time.monotonic() + grace.total_seconds()
-    while orphans := set(marked_processes(is_orphaned)):
-        late = time.monotonic() >= deadline
+    # Parents first: one that waits for a child shall hear of its end before the child's.
+    while orphans := dict.fromkeys(marked_processes(is_orphaned)):
+        now = time.monotonic()
+        late = now >= deadline
         signalled = False
-        for orphan in orphans if late else orphans - ended:
-            with contextlib.suppress(psutil.Error):
-                (orphan.kill if late else orphan.terminate)()
-                ended.add(orphan)
-                signalled = True
-        if late and not signalled:
+        for orphan in orphans:
+            if late or orphan not in ended:
+                with contextlib.suppress(psutil.Error):
+                    (orphan.kill if late else orphan.terminate)()
+                    ended.add(orphan)
+                    signalled = True
+        if (late and not signalled) or now >= deadline + _KILL_SECONDS:
             break
         time.sleep(_POLL_SECONDS)
     if ended:

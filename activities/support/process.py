@@ -12,7 +12,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
@@ -385,10 +385,11 @@ class _MarkedTree:
             if killed:
                 time.sleep(_POLL_SECONDS)
 
-    def _alive(self) -> set[psutil.Process]:
-        found = set(marked_processes(lambda marker: marker == self._marker))
+    def _alive(self) -> Iterable[psutil.Process]:
+        """Returns the living ones, parents first: one that waits for a child shall hear of its end before the child's."""
+        found: dict[psutil.Process, None] = {}
         # One that may not be looked at, or has cleared its environment, is found by its place in the tree.
         with contextlib.suppress(psutil.Error):
             root = psutil.Process(self._root)
-            found |= {process for process in [root, *root.children(recursive=True)] if is_alive(process)}
-        return found
+            found |= dict.fromkeys(filter(is_alive, [root, *root.children(recursive=True)]))
+        return found | dict.fromkeys(marked_processes(lambda marker: marker == self._marker))

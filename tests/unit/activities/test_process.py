@@ -56,13 +56,16 @@ def token() -> Iterator[str]:
 class Step:
     """Runs a command as a step does, and keeps what is to be known of it."""
 
-    def __init__(self, *argv: str, cwd: Path = ROOT, environment: dict[str, str] | None = None) -> None:
+    def __init__(
+        self, *argv: str, cwd: Path = ROOT, environment: dict[str, str] | None = None, grace: timedelta = GRACE
+    ) -> None:
+        self._grace = grace
         self.output = OutputTail()
         self.ended: list[int] = []
         self._command = Command(argv, cwd, {"PATH": os.defpath} if environment is None else environment)
 
     async def run(self) -> int:
-        return await run_process(self._command, self.output, grace=GRACE, on_ended=self.ended.append)
+        return await run_process(self._command, self.output, grace=self._grace, on_ended=self.ended.append)
 
     def is_ready(self, members: int) -> bool:
         return self.output.text().count("ready") == members
@@ -277,7 +280,8 @@ async def test_a_timeout_is_a_timeout() -> None:
 @pytest.mark.usefixtures("any_platform")
 async def test_the_grace_period_is_for_cleaning_up() -> None:
     script = "trap 'sh -c \"echo cleaned up\"; exit 0' TERM; echo ready; sleep 600 & wait"
-    step = Step("/bin/sh", "-c", script)
+    # Asked first, the shell cleans up before it can see that what it waits for has ended.
+    step = Step("/bin/sh", "-c", script, grace=timedelta(seconds=60))
     task = asyncio.create_task(step.run())
     await until(lambda: step.is_ready(1))
     await cancel(task)
