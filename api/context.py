@@ -24,7 +24,7 @@ class Context:
     outputs: OutputFeed
 
 
-def _context(request: Request) -> Context:
+async def _context(request: Request) -> Context:
     context: Context = request.app.state.context
     return context
 

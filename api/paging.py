@@ -1,6 +1,6 @@
 """Paging as JIM's clients expect it."""
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING, Annotated, Final
@@ -63,16 +63,16 @@ else:
     SortDirectionIn = member(SortDirection)
 
 
-def _paging(page: _Page = 1, page_size: _PageSize = _DEFAULT_PAGE_SIZE) -> Paging:
+async def _paging(page: _Page = 1, page_size: _PageSize = _DEFAULT_PAGE_SIZE) -> Paging:
     if page_size < 1:
         raise ValidationFailed.of_fields({"pageSize": ["pageSize must be a positive number (Parameter 'pageSize')"]})
     return Paging(min(max(page, 1), _MAX_PAGE), min(page_size, MAX_PAGE_SIZE))
 
 
-def _listing(direction: SortDirection) -> Callable[..., Listing]:
+def _listing(direction: SortDirection) -> Callable[..., Awaitable[Listing]]:
     """Returns what reads the page of one of JIM's lists from the query, sorted in this direction unless it says otherwise."""
 
-    def listing(
+    async def listing(
         page: _Page = 1,
         page_size: _PageSize = _DEFAULT_LISTING_SIZE,
         sort_by: Annotated[
@@ -97,7 +97,7 @@ def _listing(direction: SortDirection) -> Callable[..., Listing]:
             ),
         ] = None,
     ) -> Listing:
-        paging = _paging(page, page_size)
+        paging = await _paging(page, page_size)
         order = Order(sort_by, sort_direction is SortDirection.DESCENDING)
         return Listing(paging.page, paging.page_size, order, tuple(filters or ()))
 

@@ -1,6 +1,6 @@
 """Connected systems and their run profiles: what a RunProfile step runs."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any, Final
 
@@ -10,7 +10,7 @@ from sqlmodel.ext.asyncio.session import AsyncSession
 
 from catalogue.columns import UtcDateTime, json_column, utc_now
 from catalogue.filters import Columns, Order, conditions, ordering
-from catalogue.schedules import Schedule, ScheduleStep
+from catalogue.schedules import Schedule, ScheduleStep, some_at_once
 
 MAX_ID: Final = 2**31 - 1
 """What a column of ids holds on PostgreSQL. A step may name a larger one: nothing has it."""
@@ -52,6 +52,7 @@ class RunProfile(SQLModel, table=True):
 
 
 _TABLE: Final[Table] = ConnectedSystem.__table__  # type: ignore[attr-defined]
+_PROFILES: Final[Table] = RunProfile.__table__  # type: ignore[attr-defined]
 
 _LIST_COLUMNS: Final[Columns] = {
     name.replace("_", ""): _TABLE.c[name] for name in ("id", "name", "description", "created", "connector_name")
@@ -136,6 +137,20 @@ async def get_run_profile(session: AsyncSession, system_id: int, profile_id: int
     """Returns a run profile, where it is one of that connected system."""
     profile = await session.get(RunProfile, profile_id) if profile_id <= MAX_ID else None
     return profile if profile is not None and profile.connected_system_id == system_id else None
+
+
+async def existing_profiles(session: AsyncSession, system_ids: Iterable[int]) -> dict[int, set[int]]:
+    """Returns those of these connected systems that exist, each with the ids of its run profiles."""
+    existing: dict[int, set[int]] = {}
+    for ids in some_at_once([system_id for system_id in system_ids if system_id <= MAX_ID]):
+        query = (
+            select(_TABLE.c.id, _PROFILES.c.id)
+            .outerjoin(_PROFILES, _PROFILES.c.connected_system_id == _TABLE.c.id)
+            .where(_TABLE.c.id.in_(ids))
+        )
+        for system_id, profile_id in (await session.exec(query)).all():
+            existing.setdefault(system_id, set()).add(profile_id)
+    return existing
 
 
 class CatalogueLookup:

@@ -5,7 +5,7 @@ from collections.abc import Iterator, Sequence
 from collections.abc import Set as AbstractSet
 from datetime import datetime
 from enum import StrEnum
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 from uuid import UUID, uuid4
 
 from sqlalchemy import (
@@ -158,7 +158,10 @@ async def get_steps(session: AsyncSession, schedule_id: UUID) -> Sequence[Schedu
     return (await session.exec(query)).all()
 
 
-def _some_at_once(ids: Sequence[UUID]) -> Iterator[Sequence[UUID]]:
+Id = TypeVar("Id", int, UUID)
+
+
+def some_at_once(ids: Sequence[Id]) -> Iterator[Sequence[Id]]:
     """Yields ids in portions that one statement may name."""
     for start in range(0, len(ids), _IDS_AT_ONCE):
         yield ids[start : start + _IDS_AT_ONCE]
@@ -177,7 +180,7 @@ async def replace_steps(
         stored: Ids of the steps that it has now.
     """
     gone = stored - {step.id for step in steps}
-    for ids in _some_at_once(list(gone)):
+    for ids in some_at_once(list(gone)):
         await session.exec(delete(ScheduleStep).where(col(ScheduleStep.id).in_(ids)))
     connection = await session.connection()
     table = ScheduleStep.__table__  # type: ignore[attr-defined]
@@ -209,7 +212,7 @@ async def count_steps(session: AsyncSession, schedule_ids: Sequence[UUID]) -> di
 async def schedule_of_steps(session: AsyncSession, step_ids: Sequence[UUID]) -> dict[UUID, UUID]:
     """Returns to which schedule each of these steps belongs; an unknown step is left out."""
     owners: dict[UUID, UUID] = {}
-    for ids in _some_at_once(step_ids):
+    for ids in some_at_once(step_ids):
         query = select(ScheduleStep.id, ScheduleStep.schedule_id).where(col(ScheduleStep.id).in_(ids))
         owners |= dict((await session.exec(query)).all())
     return owners

@@ -42,7 +42,7 @@ IfMatch = Annotated[
 ]
 
 
-def _author(
+async def _author(
     caller: CallerDep,
     change_reason: Annotated[
         str | None,

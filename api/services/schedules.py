@@ -34,7 +34,7 @@ from api.services.versions import check_version, etag_of
 from catalogue.api_keys import ApiKey
 from catalogue.change_history import ChangeOperation
 from catalogue.columns import utc_now
-from catalogue.connected_systems import CatalogueLookup
+from catalogue.connected_systems import existing_profiles
 from catalogue.executions import Execution, get_executions
 from catalogue.schedules import (
     DEFAULT_CATCH_UP_SECONDS,
@@ -286,23 +286,24 @@ async def _check_owners(session: AsyncSession, schedule_id: UUID, steps: Sequenc
 async def _step_warnings(session: AsyncSession, steps: Sequence[ScheduleStep]) -> list[str]:
     """Returns what may not be meant: systems that do not exist yet, and groups that JIM would form otherwise."""
     warnings: list[str] = []
-    lookup = CatalogueLookup(session)
     places: dict[tuple[int, int], int] = {}
     for step in sorted(steps, key=lambda step: step.position):
         if "connected_system_id" in step.config:
             places.setdefault((step.config["connected_system_id"], step.config["run_profile_id"]), step.position)
+    known = await existing_profiles(session, {system_id for system_id, _ in places})
     for (system_id, profile_id), position in places.items():
-        if await lookup.connected_system(system_id) is None:
+        if system_id not in known:
             warnings.append(f"steps[{position}]: connected system {system_id} does not exist yet.")
-        elif await lookup.run_profile(system_id, profile_id) is None:
+        elif profile_id not in known[system_id]:
             warnings.append(
                 f"steps[{position}]: run profile {profile_id} does not exist yet on connected system {system_id}.",
             )
     indices = sorted({step.step_index for step in steps})
+    begun = {step.step_index for step in steps if step.execution_mode is ExecutionMode.SEQUENTIAL}
     warnings += [
         f"All steps of stepIndex {index} are ParallelWithPrevious: they run together with the steps before them."
         for index in indices[1:]
-        if all(s.execution_mode is ExecutionMode.PARALLEL_WITH_PREVIOUS for s in steps if s.step_index == index)
+        if index not in begun
     ]
     return warnings
 
