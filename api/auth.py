@@ -31,11 +31,11 @@ async def authenticate(request: Request, secret: Annotated[str | None, Security(
     known: ApiKey | None = getattr(request.state, "caller", None)
     if known is not None:
         return known
-    if secret is None or not secret.strip():
+    secret = secret and secret.strip()
+    if not secret:
         raise Unauthorised("Authentication required: send an API key in the header X-API-Key.")
     context: Context = request.app.state.context
-    async with context.catalogue.read() as session:
-        key = await find_api_key(session, secret.strip())
+    key = await context.catalogue.read_short(lambda connection: find_api_key(connection, secret))
     if key is None or not key.is_valid(utc_now()):
         await context.failed_keys.count(request.client.host if request.client else "")
         raise Unauthorised("The API key is unknown, expired or revoked.")

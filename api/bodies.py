@@ -66,8 +66,9 @@ class JsonRoute(APIRoute):
 
         async def checked(request: Request) -> Response:
             await authenticate_first(request)
-            request = _with_query_names(request, query_names)
-            _check_query(request)
+            if request.scope["query_string"]:
+                request = _with_query_names(request, query_names)
+                _check_query(request)
             if takes_body:
                 body = await _read(request)
                 if body:

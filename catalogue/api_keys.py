@@ -10,10 +10,11 @@ from enum import StrEnum
 from typing import Final
 from uuid import UUID, uuid4
 
+from sqlalchemy import Connection, Table, bindparam
 from sqlmodel import Field, SQLModel, col, select
 from sqlmodel.ext.asyncio.session import AsyncSession
 
-from catalogue.columns import UtcDateTime, enum_column, utc_now
+from catalogue.columns import UtcDateTime, enum_column, rows_of, utc_now
 
 KEY_PREFIX: Final = "rota_ak_"
 _SHOWN_PREFIX_LENGTH: Final = len(KEY_PREFIX) + 4
@@ -70,7 +71,11 @@ def new_api_key(name: str, role: Role, expires: datetime | None = None) -> tuple
     return row, secret
 
 
-async def find_api_key(session: AsyncSession, secret: str) -> ApiKey | None:
+_KEYS: Final[Table] = ApiKey.__table__  # type: ignore[attr-defined]
+_ALIKE: Final = _KEYS.select().where(_KEYS.c.key_prefix == bindparam("prefix"))
+
+
+def find_api_key(connection: Connection, secret: str) -> ApiKey | None:
     """Returns the key with this secret, valid or not.
 
     It is looked for by its first characters, which are shown to everyone; the rest is compared in constant time.
@@ -78,8 +83,8 @@ async def find_api_key(session: AsyncSession, secret: str) -> ApiKey | None:
     if not _SECRET.fullmatch(secret):
         return None
     wanted = hash_key(secret)
-    alike = await session.exec(select(ApiKey).where(ApiKey.key_prefix == secret[:_SHOWN_PREFIX_LENGTH]))
-    return next((key for key in alike.all() if hmac.compare_digest(key.key_hash, wanted)), None)
+    alike = rows_of(ApiKey, connection.execute(_ALIKE, {"prefix": secret[:_SHOWN_PREFIX_LENGTH]}))
+    return next((key for key in alike if hmac.compare_digest(key.key_hash, wanted)), None)
 
 
 async def find_api_key_by_name(session: AsyncSession, name: str) -> ApiKey | None:

@@ -4,7 +4,19 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any, Final
 
-from sqlalchemy import Column, ColumnElement, ForeignKey, Integer, String, Table, UniqueConstraint, cast, literal, text
+from sqlalchemy import (
+    Column,
+    ColumnElement,
+    Connection,
+    ForeignKey,
+    Integer,
+    String,
+    Table,
+    UniqueConstraint,
+    cast,
+    literal,
+    text,
+)
 from sqlmodel import Field, SQLModel, col, func, select
 from sqlmodel.ext.asyncio.session import AsyncSession
 
@@ -139,7 +151,7 @@ async def get_run_profile(session: AsyncSession, system_id: int, profile_id: int
     return profile if profile is not None and profile.connected_system_id == system_id else None
 
 
-async def existing_profiles(session: AsyncSession, system_ids: Iterable[int]) -> dict[int, set[int]]:
+def existing_profiles(connection: Connection, system_ids: Iterable[int]) -> dict[int, set[int]]:
     """Returns those of these connected systems that exist, each with the ids of its run profiles."""
     existing: dict[int, set[int]] = {}
     for ids in some_at_once([system_id for system_id in system_ids if system_id <= MAX_ID]):
@@ -148,7 +160,7 @@ async def existing_profiles(session: AsyncSession, system_ids: Iterable[int]) ->
             .outerjoin(_PROFILES, _PROFILES.c.connected_system_id == _TABLE.c.id)
             .where(_TABLE.c.id.in_(ids))
         )
-        for system_id, profile_id in (await session.exec(query)).all():
+        for system_id, profile_id in connection.execute(query):
             existing.setdefault(system_id, set()).add(profile_id)
     return existing
 

@@ -10,7 +10,8 @@ from sqlalchemy.engine import URL
 from sqlalchemy.engine.interfaces import DBAPIConnection, IsolationLevel
 from sqlalchemy.exc import ArgumentError
 from sqlalchemy.exc import TimeoutError as SQLAlchemyTimeoutError
-from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
+from sqlalchemy.ext.asyncio import create_async_engine
+from sqlalchemy.orm import configure_mappers
 from sqlalchemy.pool import ConnectionPoolEntry
 from sqlmodel.ext.asyncio.session import AsyncSession
 
@@ -27,7 +28,8 @@ _SQLITE_BUSY_SECONDS: Final = 15
 
 _WRITERS: Final = 10
 _TURN_SECONDS: Final = 15
-"""How long a writer waits for others of its own process: two of them may each be waiting for Temporal."""
+"""How long a writer waits for others of its own process, two of which may each be waiting for Temporal, and how long a
+short read may take."""
 
 
 class DatabaseUrlError(StartError):
@@ -91,14 +93,15 @@ def _folded(text: str | None) -> str | None:
     return text and text.lower()
 
 
-def _begin_immediate(connection: Connection) -> None:
-    connection.exec_driver_sql("BEGIN IMMEDIATE")
+def _configure_sqlite_engine(engine: Engine, begin: str) -> None:
+    event.listen(engine, "connect", _use_explicit_transactions)
+    event.listen(engine, "connect", _fold_every_letter)
+    event.listen(engine, "begin", lambda connection: connection.exec_driver_sql(begin))
 
 
 def configure_sqlite_writers(engine: Engine) -> None:
     """Sets up connections to a SQLite catalogue whose transactions lock it from their start."""
-    event.listen(engine, "connect", _use_explicit_transactions)
-    event.listen(engine, "begin", _begin_immediate)
+    _configure_sqlite_engine(engine, "BEGIN IMMEDIATE")
 
 
 Answer = TypeVar("Answer")
@@ -113,6 +116,8 @@ class Catalogue:
         Raises:
             DatabaseUrlError: It is no URL of SQLite or PostgreSQL.
         """
+        # The ORM does this before its first query; what Core's rows become (`rows_of`) needs it too.
+        configure_mappers()
         # hide_parameters: what is written may be secret, and an error that is logged would show it.
         parsed = _driver_url(url, _ASYNC_DRIVERS)
         self.is_sqlite = parsed.get_backend_name() == "sqlite"
@@ -120,50 +125,56 @@ class Catalogue:
         # reads is of one moment, however many statements it takes; WAL mode sees to that for SQLite.
         # Prepared, a query would be planned once for any schedule: for one with three executions as for one with a
         # hundred thousand.
-        self._readers = self._connections(
-            parsed, begin="BEGIN", isolation_level="REPEATABLE READ", prepare_threshold=None
-        )
+        reading = self._options("REPEATABLE READ", prepare_threshold=None)
+        self._readers = create_async_engine(parsed, **reading)
+        self._short_readers = create_engine(sync_url(url), **reading)
         # A transaction that reads first and writes later cannot wait for another writer in WAL mode, it fails at once:
         # one that will write says so at its start. In PostgreSQL it waits at a row, and reads on from what it then finds.
-        self._writers = self._connections(parsed, begin="BEGIN IMMEDIATE", isolation_level="READ COMMITTED")
-        self._short_writers = create_engine(
-            sync_url(url), pool_pre_ping=not self.is_sqlite, pool_size=_WRITERS, hide_parameters=True
-        )
+        writing = self._options("READ COMMITTED")
+        self._writers = create_async_engine(parsed, **writing)
+        self._short_writers = create_engine(sync_url(url), **writing)
         if self.is_sqlite:
-            configure_sqlite_writers(self._short_writers)
+            for engine in (self._readers.sync_engine, self._short_readers):
+                _configure_sqlite_engine(engine, "BEGIN")
+            for engine in (self._writers.sync_engine, self._short_writers):
+                configure_sqlite_writers(engine)
         self._write_turns = asyncio.Semaphore(1 if self.is_sqlite else _WRITERS)
 
-    def _connections(
-        self, url: URL, *, begin: str, isolation_level: IsolationLevel, **connect_args: Any
-    ) -> AsyncEngine:
-        """Returns connections whose transactions begin so on SQLite, and have this level on PostgreSQL.
-
-        Args:
-            url: The database.
-            begin: SQLite's statement.
-            isolation_level: PostgreSQL's level.
-            **connect_args: What psycopg's `connect` takes besides.
-        """
+    def _options(self, isolation_level: IsolationLevel, **connect_args: Any) -> dict[str, Any]:
+        """Returns what connections are made with: the level and what psycopg's `connect` takes are PostgreSQL's."""
+        options: dict[str, Any] = {"pool_size": _WRITERS, "hide_parameters": True}
         if not self.is_sqlite:
-            return create_async_engine(
-                url,
-                pool_size=_WRITERS,
-                pool_pre_ping=True,
-                isolation_level=isolation_level,
-                hide_parameters=True,
-                connect_args=connect_args,
-            )
-        engine = create_async_engine(url, pool_size=_WRITERS, hide_parameters=True)
-        event.listen(engine.sync_engine, "connect", _use_explicit_transactions)
-        event.listen(engine.sync_engine, "connect", _fold_every_letter)
-        event.listen(engine.sync_engine, "begin", lambda connection: connection.exec_driver_sql(begin))
-        return engine
+            options |= {"pool_pre_ping": True, "isolation_level": isolation_level, "connect_args": connect_args}
+        return options
 
     @asynccontextmanager
     async def read(self) -> AsyncIterator[AsyncSession]:
         """A session that only reads."""
         async with AsyncSession(self._readers, expire_on_commit=False) as session:
             yield session
+
+    async def read_short(self, work: Callable[[Connection], Answer]) -> Answer:
+        """Runs a short piece of work that only reads, in one transaction and one thread, and returns its answer.
+
+        For what is asked again and again: an asynchronous session on SQLite goes to a thread and back four times a
+        statement.
+
+        Args:
+            work: Executes Core statements on the connection that it is given; it must not block on anything else.
+
+        Raises:
+            sqlalchemy.exc.TimeoutError: The database, or the threads that wait for it, took too long.
+        """
+
+        def run() -> Answer:
+            with self._short_readers.connect() as connection:
+                return work(connection)
+
+        try:
+            async with asyncio.timeout(_TURN_SECONDS):
+                return await asyncio.to_thread(run)
+        except TimeoutError:
+            raise SQLAlchemyTimeoutError(f"no answer within {_TURN_SECONDS} s") from None
 
     @asynccontextmanager
     async def write(self) -> AsyncIterator[AsyncSession]:
@@ -194,8 +205,7 @@ class Catalogue:
     async def write_short(self, work: Callable[[Connection], Answer]) -> Answer:
         """Runs a short piece of work in one transaction and one thread, and returns its answer.
 
-        For the writes that every step waits for: an asynchronous session crosses threads for every statement, which cost
-        4 ms of CPU a step.
+        For the writes that every step waits for: an asynchronous session cost 4 ms of CPU a step, as `read_short` says.
 
         Args:
             work: Executes Core statements on the connection that it is given; it must not block on anything else.
@@ -217,11 +227,11 @@ class Catalogue:
         Raises:
             sqlalchemy.exc.SQLAlchemyError: It gave none.
         """
-        async with self.read() as session:
-            await session.exec(text("SELECT 1"))  # type: ignore[call-overload]
+        await self.read_short(lambda connection: connection.execute(text("SELECT 1")).one())
 
     async def close(self) -> None:
         """Closes every connection."""
         await self._readers.dispose()
         await self._writers.dispose()
+        await asyncio.to_thread(self._short_readers.dispose)
         await asyncio.to_thread(self._short_writers.dispose)

@@ -202,7 +202,8 @@ async def open_execution(
     prepare: PrepareStep,
 ) -> Execution:
     """Writes the record of a new execution (`Queued`) with the snapshot of the schedule's steps."""
-    groups = step_groups(await get_steps(session, schedule.id))
+    connection = await session.connection()
+    groups = step_groups(await connection.run_sync(get_steps, schedule.id))
     rows: list[dict[str, Any]] = []
     for group, steps in enumerate(groups):
         for step in steps:

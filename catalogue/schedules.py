@@ -14,6 +14,7 @@ from sqlalchemy import (
     Connection,
     ForeignKey,
     Index,
+    Table,
     Text,
     Uuid,
     bindparam,
@@ -27,7 +28,7 @@ from sqlalchemy.orm import Mapper
 from sqlmodel import Field, SQLModel, col, delete, func, select
 from sqlmodel.ext.asyncio.session import AsyncSession
 
-from catalogue.columns import UtcDateTime, enum_column, json_column, utc_now
+from catalogue.columns import UtcDateTime, enum_column, json_column, rows_of, utc_now
 from catalogue.paging import Stretch, empty_last, read_page
 from contracts.execution import OverlapPolicy, TriggerType
 from timetable import IntervalUnit, PatternType
@@ -148,14 +149,26 @@ async def find_schedule_by_name(session: AsyncSession, name: str) -> Schedule | 
     return (await session.exec(select(Schedule).where(Schedule.name == name))).one_or_none()
 
 
-async def get_steps(session: AsyncSession, schedule_id: UUID) -> Sequence[ScheduleStep]:
+_SCHEDULES: Final[Table] = Schedule.__table__  # type: ignore[attr-defined]
+_STEPS: Final[Table] = ScheduleStep.__table__  # type: ignore[attr-defined]
+
+_ONE_SCHEDULE: Final = _SCHEDULES.select().where(_SCHEDULES.c.id == bindparam("schedule_id"))
+_STEPS_OF_ONE: Final = (
+    _STEPS.select()
+    .where(_STEPS.c.schedule_id == bindparam("schedule_id"))
+    .order_by(_STEPS.c.step_index, _STEPS.c.position)
+)
+
+
+def read_schedule(connection: Connection, schedule_id: UUID) -> Schedule | None:
+    """Returns a schedule to look at; `get_schedule` returns one to change."""
+    found = rows_of(Schedule, connection.execute(_ONE_SCHEDULE, {"schedule_id": schedule_id}))
+    return found[0] if found else None
+
+
+def get_steps(connection: Connection, schedule_id: UUID) -> list[ScheduleStep]:
     """Returns a schedule's steps in the order in which they run."""
-    query = (
-        select(ScheduleStep)
-        .where(ScheduleStep.schedule_id == schedule_id)
-        .order_by(col(ScheduleStep.step_index), col(ScheduleStep.position))
-    )
-    return (await session.exec(query)).all()
+    return rows_of(ScheduleStep, connection.execute(_STEPS_OF_ONE, {"schedule_id": schedule_id}))
 
 
 Id = TypeVar("Id", int, UUID)
@@ -183,15 +196,14 @@ async def replace_steps(
     for ids in some_at_once(list(gone)):
         await session.exec(delete(ScheduleStep).where(col(ScheduleStep.id).in_(ids)))
     connection = await session.connection()
-    table = ScheduleStep.__table__  # type: ignore[attr-defined]
     changed = [step.model_dump() for step in steps if step.id in stored]
     if changed:
         values: dict[str, Any] = {name: bindparam(f"new_{name}") for name in changed[0] if name != "id"}
         rows = [{f"new_{name}": value for name, value in row.items()} for row in changed]
-        await connection.execute(update(table).where(table.c.id == bindparam("new_id")).values(**values), rows)
+        await connection.execute(update(_STEPS).where(_STEPS.c.id == bindparam("new_id")).values(**values), rows)
     added = [step.model_dump() for step in steps if step.id not in stored]
     if added:
-        await connection.execute(insert(table), added)
+        await connection.execute(insert(_STEPS), added)
 
 
 async def delete_steps(session: AsyncSession, schedule_id: UUID) -> None:

@@ -20,9 +20,9 @@ async def _make_first_key(settings: Settings) -> None:
     catalogue = Catalogue(settings.catalogue_url)
     try:
         if path.exists():
-            async with catalogue.read() as session:
-                if await find_api_key(session, path.read_text().strip()) is not None:
-                    return
+            known = path.read_text().strip()
+            if await catalogue.read_short(lambda connection: find_api_key(connection, known)) is not None:
+                return
         row, secret = new_api_key(f"rota dev {utc_now():%Y-%m-%d %H:%M:%S.%f}", Role.ADMINISTRATOR)
         # The file first: a key whose secret nobody has would be of no use.
         descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)

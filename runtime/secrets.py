@@ -9,6 +9,7 @@ import re
 import tempfile
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote, quote_plus
@@ -189,7 +190,8 @@ def _publish(path: Path, key: str) -> None:
         Path(temporary).unlink()
 
 
-def secret_fields(model: type[BaseModel]) -> dict[str, Sealed]:
+@cache
+def secret_fields(model: type[BaseModel]) -> Mapping[str, Sealed]:
     """Returns the fields of a model that are marked as secret, by attribute name."""
     return {
         name: marker

@@ -26,7 +26,7 @@ from api.models.executions import (
 )
 from api.models.schedules import RunStarted
 from api.services.live import LiveStep, live_steps, why_queued
-from api.services.schedules import find_schedule
+from api.services.schedules import find_schedule_to_change
 from catalogue.api_keys import ApiKey
 from catalogue.connected_systems import CatalogueLookup
 from catalogue.execution_lists import list_executions
@@ -76,7 +76,7 @@ async def run_schedule(context: Context, schedule_id: UUID, caller: ApiKey) -> R
     """Starts an execution of a schedule, whether it is enabled or active or not."""
     execution_id = uuid4()
     async with context.catalogue.write() as session:
-        schedule = await find_schedule(session, schedule_id, lock=True)
+        schedule = await find_schedule_to_change(session, schedule_id)
         execution = await open_execution(
             session,
             schedule,

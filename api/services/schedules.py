@@ -11,6 +11,7 @@ from typing import Final
 from uuid import UUID
 from zoneinfo import ZoneInfo
 
+from sqlalchemy import Connection
 from sqlalchemy.exc import IntegrityError
 from sqlmodel.ext.asyncio.session import AsyncSession
 
@@ -46,6 +47,7 @@ from catalogue.schedules import (
     get_schedule,
     get_steps,
     list_schedules,
+    read_schedule,
     replace_steps,
     schedule_of_steps,
 )
@@ -92,16 +94,19 @@ _PATTERN_FIELDS: Final = {
 }
 
 
-async def find_schedule(session: AsyncSession, schedule_id: UUID, *, lock: bool = False) -> Schedule:
-    """Returns a schedule.
+def _found(schedule: Schedule | None, schedule_id: UUID) -> Schedule:
+    if schedule is None:
+        raise NotFound(f"Schedule not found: {schedule_id}")
+    return schedule
+
+
+async def find_schedule_to_change(session: AsyncSession, schedule_id: UUID) -> Schedule:
+    """Returns a schedule that nobody else can change now.
 
     Raises:
         NotFound: There is none.
     """
-    schedule = await get_schedule(session, schedule_id, lock=lock)
-    if schedule is None:
-        raise NotFound(f"Schedule not found: {schedule_id}")
-    return schedule
+    return _found(await get_schedule(session, schedule_id, lock=True), schedule_id)
 
 
 async def _find_version(
@@ -115,8 +120,8 @@ async def _find_version(
         NotFound: There is none.
         PreconditionFailed: `if_match` names another version.
     """
-    schedule = await find_schedule(session, schedule_id, lock=True)
-    steps = await get_steps(session, schedule_id)
+    schedule = await find_schedule_to_change(session, schedule_id)
+    steps = await (await session.connection()).run_sync(get_steps, schedule_id)
     check_version(if_match, etag_of(schedule, steps))
     return schedule, steps
 
@@ -191,7 +196,7 @@ async def _save(
     if steps is not stored:
         await _check_owners(session, schedule.id, steps)
         await replace_steps(session, steps, {step.id for step in stored})
-    warnings += await _step_warnings(session, steps)
+    warnings += await (await session.connection()).run_sync(_step_warnings, steps)
     ordered = sorted(steps, key=lambda step: (step.step_index, step.position))
     answer = ScheduleDetailOut(
         **_fields(schedule, len(steps), warnings=warnings).model_dump(),
@@ -283,14 +288,14 @@ async def _check_owners(session: AsyncSession, schedule_id: UUID, steps: Sequenc
         raise ValidationFailed.of_fields(problems)
 
 
-async def _step_warnings(session: AsyncSession, steps: Sequence[ScheduleStep]) -> list[str]:
+def _step_warnings(connection: Connection, steps: Sequence[ScheduleStep]) -> list[str]:
     """Returns what may not be meant: systems that do not exist yet, and groups that JIM would form otherwise."""
     warnings: list[str] = []
     places: dict[tuple[int, int], int] = {}
     for step in sorted(steps, key=lambda step: step.position):
         if "connected_system_id" in step.config:
             places.setdefault((step.config["connected_system_id"], step.config["run_profile_id"]), step.position)
-    known = await existing_profiles(session, {system_id for system_id, _ in places})
+    known = existing_profiles(connection, {system_id for system_id, _ in places})
     for (system_id, profile_id), position in places.items():
         if system_id not in known:
             warnings.append(f"steps[{position}]: connected system {system_id} does not exist yet.")
@@ -374,10 +379,13 @@ async def delete_schedule(
 
 async def show_schedule(context: Context, schedule_id: UUID) -> tuple[ScheduleDetailOut, str]:
     """Returns a schedule with its steps, and its ETag."""
-    async with context.catalogue.read() as session:
-        schedule = await find_schedule(session, schedule_id)
-        steps = await get_steps(session, schedule_id)
-        warnings = await _step_warnings(session, steps)
+
+    def read(connection: Connection) -> tuple[Schedule, Sequence[ScheduleStep], list[str]]:
+        schedule = _found(read_schedule(connection, schedule_id), schedule_id)
+        steps = get_steps(connection, schedule_id)
+        return schedule, steps, _step_warnings(connection, steps)
+
+    schedule, steps, warnings = await context.catalogue.read_short(read)
     if schedule.trigger_type is TriggerType.CRON:
         warnings = list(timetable_of(schedule).warnings) + warnings
     shown = ScheduleDetailOut(
@@ -389,8 +397,9 @@ async def show_schedule(context: Context, schedule_id: UUID) -> tuple[ScheduleDe
 
 async def show_next_runs(context: Context, schedule_id: UUID, count: int, after: datetime | None) -> NextRuns:
     """Returns the next times at which a schedule runs, before jitter: none for one that is manual or disabled."""
-    async with context.catalogue.read() as session:
-        schedule = await find_schedule(session, schedule_id)
+    schedule = await context.catalogue.read_short(
+        lambda connection: _found(read_schedule(connection, schedule_id), schedule_id),
+    )
     if schedule.trigger_type is not TriggerType.CRON or not schedule.is_enabled:
         return NextRuns(items=[])
     return NextRuns(items=timetable_of(schedule).next_times(after or utc_now(), count))

@@ -6,10 +6,11 @@ from typing import Any
 
 import httpx
 import pytest
+from sqlalchemy import Connection
 from temporalio.client import Client
 
 from catalogue.engine import Catalogue
-from catalogue.schedules import Schedule, ScheduleStep, get_schedule, get_steps
+from catalogue.schedules import Schedule, ScheduleStep, get_schedule, get_steps, read_schedule
 from contracts.ids import trigger_id
 from runtime.temporal import data_converter
 from tests.integration.stack import Rota, serving
@@ -66,14 +67,27 @@ async def test_what_is_read_is_of_one_moment(catalogue: Catalogue) -> None:
     async with catalogue.write() as session:
         session.add(schedule)
 
-    async with catalogue.read() as reader:
-        await get_steps(reader, schedule.id)
+    async def rename(name: str) -> None:
         async with catalogue.write() as session:
-            (await session.get_one(Schedule, schedule.id)).name = "after"
-        seen = await get_schedule(reader, schedule.id)
+            (await session.get_one(Schedule, schedule.id)).name = name
 
+    async with catalogue.read() as reader:
+        await (await reader.connection()).run_sync(get_steps, schedule.id)
+        await rename("while it is read")
+        seen = await get_schedule(reader, schedule.id)
     assert seen is not None
     assert seen.name == "before"
+
+    loop = asyncio.get_running_loop()
+
+    def read(connection: Connection) -> Schedule | None:
+        get_steps(connection, schedule.id)
+        asyncio.run_coroutine_threadsafe(rename("while it is read in a thread"), loop).result()
+        return read_schedule(connection, schedule.id)
+
+    seen = await catalogue.read_short(read)
+    assert seen is not None
+    assert seen.name == "while it is read"
 
 
 async def test_a_change_that_is_refused_late_changes_nothing(api: Rota, api_key: str) -> None:
