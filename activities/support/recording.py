@@ -129,7 +129,8 @@ class Recorder:
             return Opened(decision="ended", message="The schedule was deleted.")
         if schedule.trigger_type is not TriggerType.CRON or not schedule.is_enabled:
             return Opened(decision="ended", message="The schedule is disabled.")
-        schedule.next_run_time = next_run_time(schedule, utc_now())
+        # The server's clock, by which it fired, may be ahead of this one.
+        schedule.next_run_time = next_run_time(schedule, max(utc_now(), request.fire_time or utc_now()))
         session.add(schedule)
         if later := _later_fire(schedule, request):
             return Opened(
@@ -209,11 +210,15 @@ def _once_only(done: str) -> Iterator[None]:
 
 
 def _later_fire(schedule: Schedule, request: OpenRequest) -> datetime | None:
-    """Returns the latest fire that was due when this one was started: only that one runs of what was missed."""
+    """Returns a later fire that was due when this one was started: of what was missed only the latest runs."""
     if request.fire_time is None or request.started_at is None:
         return None
-    due = request.started_at - timedelta(seconds=schedule.jitter_seconds)
-    return timetable_of(schedule).latest_time(request.fire_time, due)
+    timetable = timetable_of(schedule)
+    later = timetable.latest_time(request.fire_time, request.started_at)
+    if later is not None and request.started_at < later + timedelta(seconds=schedule.jitter_seconds):
+        # It may be still to come. What lies before it was due: jitter does not reach past the next time.
+        later = timetable.latest_time(request.fire_time, later - timedelta(seconds=1))
+    return later
 
 
 def _skipped(schedule: Schedule, request: OpenRequest) -> Opened:

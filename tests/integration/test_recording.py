@@ -42,7 +42,7 @@ async def saved_schedule(catalogue: Catalogue, steps: int = 3, **fields: Any) ->
         name=f"s {uuid.uuid4()}",
         trigger_type=TriggerType.CRON,
         pattern_type=PatternType.CUSTOM,
-        cron_expression="* * * * *",
+        cron_expression=fields.pop("cron_expression", "* * * * *"),
         is_enabled=fields.pop("is_enabled", True),
         **fields,
     )
@@ -272,12 +272,54 @@ async def test_of_missed_fires_only_the_latest_runs(catalogue: Catalogue) -> Non
     assert "takes its place" in (opened[0].message or "")
 
 
-async def test_jitter_makes_no_fire_late(catalogue: Catalogue) -> None:
-    schedule = await saved_schedule(catalogue, jitter_seconds=300)
+@pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+@pytest.mark.parametrize(
+    ("started", "replaced_by"),
+    [
+        ("06:04:59", None),
+        ("06:11:00", None),  # 06:10 may come until 06:15
+        ("06:15:00", "06:10"),
+        ("06:22:00", "06:10"),  # 06:20 may be still to come
+        ("06:25:00", "06:20"),
+    ],
+)
+async def test_jitter_makes_a_fire_late_but_not_missed(
+    catalogue: Catalogue, started: str, replaced_by: str | None
+) -> None:
+    schedule = await saved_schedule(catalogue, jitter_seconds=300, cron_expression="*/10 * * * *")
+    request = fire(schedule).model_copy(
+        update={
+            "fire_time": datetime.fromisoformat("2026-03-02T06:00:00Z"),
+            "started_at": datetime.fromisoformat(f"2026-03-02T{started}Z"),
+        }
+    )
 
-    opened = await Recorder(catalogue).open(fire(schedule, late=timedelta(minutes=2)))
+    opened = await Recorder(catalogue).open(request)
 
-    assert opened.decision == "run"
+    assert opened.decision == ("run" if replaced_by is None else "missed")
+    assert (replaced_by or "") in (opened.message or "")
+
+
+async def test_jitter_reaches_no_further_than_the_next_time(catalogue: Catalogue) -> None:
+    schedule = await saved_schedule(catalogue, jitter_seconds=3600, overlap_policy=OverlapPolicy.ALLOW_ALL)
+    minutes = [timedelta(minutes=late) for late in (5, 3, 2, 1, 0)]
+
+    opened = [await Recorder(catalogue).open(fire(schedule, late=late)) for late in minutes]
+
+    # The last but one: jitter may keep the last from being due.
+    assert [answer.decision for answer in opened] == ["missed", "missed", "missed", "run", "run"]
+
+
+async def test_a_fire_that_comes_before_its_time_on_this_clock_is_behind_it(catalogue: Catalogue) -> None:
+    schedule = await saved_schedule(catalogue, cron_expression="0 6 * * *")
+    ahead = datetime.now(UTC).replace(hour=6, minute=0, second=0, microsecond=0) + timedelta(days=1)
+
+    await Recorder(catalogue).open(fire(schedule).model_copy(update={"fire_time": ahead, "started_at": ahead}))
+
+    async with catalogue.read() as session:
+        after = await get_schedule(session, schedule.id)
+    assert after is not None
+    assert after.next_run_time == ahead + timedelta(days=1)
 
 
 async def test_a_disabled_schedule_does_not_fire_whatever_temporal_thinks(catalogue: Catalogue) -> None:
