@@ -10,6 +10,7 @@ from uuid import UUID
 from temporalio.client import (
     Client,
     Schedule,
+    ScheduleAction,
     ScheduleActionStartWorkflow,
     ScheduleAlreadyRunningError,
     ScheduleCalendarSpec,
@@ -168,17 +169,22 @@ async def is_as_desired(client: Client, trigger: Trigger, task_queue: str) -> bo
         if error.status == RPCStatusCode.NOT_FOUND:
             return False
         raise
-    return _essence(found.schedule) == _essence(_schedule(trigger, task_queue))
+    desired = _schedule(trigger, task_queue)
+    return _essence(found.schedule) == _essence(desired) and await _has_same_input(client, found.schedule, desired)
+
+
+async def _has_same_input(client: Client, found: Schedule, desired: Schedule) -> bool:
+    """Whether a schedule as the server has it starts its workflow with the same input as another that was made here."""
+    actions = (found.action, desired.action)
+    there, here = (action.args if isinstance(action, ScheduleActionStartWorkflow) else () for action in actions)
+    return list(there) == await client.data_converter.encode(here)
 
 
 def _essence(schedule: Schedule) -> tuple[object, ...]:
     """Returns what makes a schedule fire as it does, in a form that survives the server's own way of writing it."""
-    action, spec = schedule.action, schedule.spec
-    started = (
-        (action.workflow, action.id, action.task_queue) if isinstance(action, ScheduleActionStartWorkflow) else action
-    )
+    spec = schedule.spec
     return (
-        started,
+        _action_essence(schedule.action),
         frozenset(map(_calendar_essence, spec.calendars)),
         frozenset(map(_calendar_essence, spec.skip)),
         frozenset((interval.every, interval.offset or timedelta(0)) for interval in spec.intervals),
@@ -188,8 +194,24 @@ def _essence(schedule: Schedule) -> tuple[object, ...]:
         spec.jitter or timedelta(0),
         schedule.policy.overlap,
         schedule.policy.catchup_window,
+        schedule.policy.pause_on_failure,
         schedule.state.paused,
         schedule.state.limited_actions,
+    )
+
+
+def _action_essence(action: ScheduleAction) -> tuple[object, ...]:
+    if not isinstance(action, ScheduleActionStartWorkflow):
+        return (action,)
+    return (
+        action.workflow,
+        action.id,
+        action.task_queue,
+        action.execution_timeout,
+        action.run_timeout,
+        action.task_timeout,
+        action.retry_policy,
+        frozenset((pair.key.name, pair.value) for pair in action.typed_search_attributes),
     )
 
 

@@ -1,12 +1,23 @@
 """The upkeep on a real server: what hands and accidents changed is as the catalogue says again."""
 
+import dataclasses
+import shutil
 import uuid
 from collections.abc import Awaitable, Callable
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
-from temporalio.client import Client, ScheduleHandle, ScheduleSpec, ScheduleUpdate, ScheduleUpdateInput
+from temporalio.client import (
+    Client,
+    ScheduleActionStartWorkflow,
+    ScheduleHandle,
+    ScheduleSpec,
+    ScheduleUpdate,
+    ScheduleUpdateInput,
+)
+from temporalio.common import TypedSearchAttributes
 from temporalio.testing import ActivityEnvironment
 
 from activities.support.upkeep import Upkeep
@@ -54,10 +65,32 @@ async def edit_spec(handle: ScheduleHandle) -> None:
     await handle.update(change)
 
 
+def edit_action(**fields: Any) -> Callable[[ScheduleHandle], Awaitable[None]]:
+    async def edit(handle: ScheduleHandle) -> None:
+        def change(found: ScheduleUpdateInput) -> ScheduleUpdate:
+            schedule = found.description.schedule
+            assert isinstance(schedule.action, ScheduleActionStartWorkflow)
+            schedule.action = dataclasses.replace(schedule.action, **fields)
+            return ScheduleUpdate(schedule)
+
+        await handle.update(change)
+
+    return edit
+
+
 @pytest.mark.parametrize(
     "harm",
-    [ScheduleHandle.delete, ScheduleHandle.pause, edit_spec],
-    ids=["deleted", "paused", "edited"],
+    [
+        ScheduleHandle.delete,
+        ScheduleHandle.pause,
+        edit_spec,
+        edit_action(args=[{"schedule_id": str(uuid.uuid4()), "schedule_name": "other", "trigger": "Cron"}]),
+        edit_action(args=[]),
+        edit_action(task_queue="nobody"),
+        edit_action(typed_search_attributes=TypedSearchAttributes.empty),
+        edit_action(execution_timeout=timedelta(seconds=1)),
+    ],
+    ids=["deleted", "paused", "times", "input", "no input", "task queue", "search attributes", "timeout"],
 )
 async def test_what_was_changed_by_hand_is_repaired(
     api: Rota,
@@ -117,18 +150,22 @@ async def test_a_temporal_schedule_that_the_catalogue_does_not_know_is_removed(
     assert (await keep_triggers(upkeep)).removed == 0
 
 
-async def test_schedules_of_another_installation_are_left_alone(api: Rota, upkeep: Upkeep, client: Client) -> None:
+async def test_schedules_of_another_installation_are_left_alone(
+    api: Rota, upkeep: Upkeep, client: Client, task_queue: str, sqlite_template: Path, tmp_path: Path
+) -> None:
     _, handle = await cron_schedule(api)
-    stranger = Upkeep(upkeep._catalogue, client, "another-queue")
+    elsewhere = Catalogue(f"sqlite:///{shutil.copy(sqlite_template, tmp_path / 'elsewhere.db')}")
 
     async def listed() -> bool:
         return any([found.id == handle.id async for found in await client.list_schedules()])
 
-    await eventually(listed)
-    await ActivityEnvironment().run(stranger.keep_executions)
-
-    assert (await keep_triggers(upkeep)).removed == 0
+    assert await eventually(listed)
+    assert (await keep_triggers(Upkeep(elsewhere, client, "another-queue"))).removed == 0
     assert await handle.describe()
+    # It is the task queue that tells them apart.
+    assert (await keep_triggers(Upkeep(elsewhere, client, task_queue))).removed == 1
+    assert (await keep_triggers(upkeep)).repaired == 1
+    await elsewhere.close()
 
 
 async def test_a_terminated_execution_is_closed_as_cancelled(rota: Rota, upkeep: Upkeep) -> None:
