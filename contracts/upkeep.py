@@ -11,6 +11,8 @@ class TriggersKept(BaseModel):
     """Created anew, or brought back to what the catalogue says."""
     removed: int = 0
     """Taken away because the catalogue has no such cron schedule."""
+    failed: int = 0
+    """Left as they are, because something is wrong with them that the worker's log tells."""
 
 
 class ExecutionsKept(BaseModel):
@@ -19,6 +21,8 @@ class ExecutionsKept(BaseModel):
     checked: int = 0
     closed: int = 0
     """Closed because no workflow runs them any more."""
+    failed: int = 0
+    """Left as they are, because something is wrong with them that the worker's log tells."""
     tallied: int = 0
     """Counted into the tally."""
     turns_ended: int = 0

@@ -1,7 +1,8 @@
 """The upkeep's activities: triggers as the catalogue says, and no record left open that nothing runs."""
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from datetime import timedelta
 from typing import Any, Final
 from uuid import UUID
@@ -28,6 +29,7 @@ from contracts.names import KEEP_EXECUTIONS, KEEP_TRIGGERS, PROCEED
 from contracts.upkeep import ExecutionsKept, TriggersKept
 from runtime.temporal import register_search_attributes
 from runtime.triggers import CALL_TIMEOUT, apply_trigger, is_as_desired, remove_trigger, unknown_triggers
+from timetable import TimetableError
 
 _logger = logging.getLogger(__name__)
 
@@ -37,6 +39,31 @@ _SETTLED: Final = timedelta(seconds=30)
 _PAGE: Final = 200
 
 _UNREACHED: Final = "Not started: the execution's workflow is gone."
+
+
+_OF_ONE: Final = frozenset(
+    {
+        RPCStatusCode.DEADLINE_EXCEEDED,
+        RPCStatusCode.FAILED_PRECONDITION,
+        RPCStatusCode.INTERNAL,
+        RPCStatusCode.INVALID_ARGUMENT,
+        RPCStatusCode.NOT_FOUND,
+        RPCStatusCode.UNKNOWN,
+    }
+)
+"""What the server may answer for one schedule or workflow while it serves the others."""
+
+
+@contextmanager
+def _by_itself(kept: TriggersKept | ExecutionsKept, what: str) -> Iterator[None]:
+    """Keeps what is wrong with one from hindering the others; what hinders all of them ends the pass."""
+    try:
+        yield
+    except (RPCError, TimetableError) as error:
+        if isinstance(error, RPCError) and error.status not in _OF_ONE:
+            raise
+        kept.failed += 1
+        _logger.error("%s cannot be looked after: %s", what, error)  # noqa: TRY400 - the place tells nothing more
 
 
 class Upkeep:
@@ -67,10 +94,11 @@ class Upkeep:
                 activity.heartbeat()
                 known.add(schedule.id)
                 kept.checked += 1
-                trigger = desired_trigger(schedule, utc_now())
-                stale = schedule.next_run_time != next_run_time(schedule, utc_now())
-                if stale or (trigger and not await is_as_desired(self._client, trigger, self._task_queue)):
-                    kept.repaired += await self._repair(schedule.id)
+                with _by_itself(kept, f"schedule {schedule.id}"):
+                    trigger = desired_trigger(schedule, utc_now())
+                    stale = schedule.next_run_time != next_run_time(schedule, utc_now())
+                    if stale or (trigger and not await is_as_desired(self._client, trigger, self._task_queue)):
+                        kept.repaired += await self._repair(schedule.id)
             if len(page) < _PAGE:
                 break
             after = page[-1].id
@@ -116,9 +144,10 @@ class Upkeep:
         for execution in active:
             activity.heartbeat()
             kept.checked += 1
-            fate = await self._fate(execution)
-            if fate is not None:
-                kept.closed += await self._close(execution, *fate)
+            with _by_itself(kept, f"execution {execution.id}"):
+                fate = await self._fate(execution)
+                if fate is not None:
+                    kept.closed += await self._close(execution, *fate)
         while tallied := await self._tally():
             activity.heartbeat()
             kept.tallied += tallied

@@ -18,6 +18,7 @@ from temporalio.client import (
     ScheduleUpdateInput,
 )
 from temporalio.common import TypedSearchAttributes
+from temporalio.service import RPCError, RPCStatusCode
 from temporalio.testing import ActivityEnvironment
 
 from activities.support.upkeep import Upkeep
@@ -26,6 +27,7 @@ from catalogue.executions import Execution
 from catalogue.schedules import Schedule, get_schedule
 from contracts.ids import trigger_id
 from contracts.upkeep import ExecutionsKept, TriggersKept
+from runtime import triggers
 from runtime.triggers import ensure_upkeep, remove_trigger
 from tests.integration.stack import Rota
 from tests.waiting import eventually
@@ -110,6 +112,39 @@ async def test_what_was_changed_by_hand_is_repaired(
     assert description.info.next_action_times == due
     assert (await keep_triggers(upkeep)).repaired == 0
     assert schedule["nextRunTime"] is not None
+
+
+@pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+async def test_one_that_cannot_be_kept_hinders_no_other(
+    api: Rota, upkeep: Upkeep, catalogue: Catalogue, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    schedules = [await cron_schedule(api) for _ in range(4)]
+    (sick, _), (gone, _), *others = sorted(schedules, key=lambda pair: uuid.UUID(pair[0]["id"]))
+    async with catalogue.write() as session:
+        (await session.get_one(Schedule, uuid.UUID(gone["id"]))).time_zone = "Mars/Base"
+    for _, handle in others:
+        await handle.delete()
+    asked = triggers.is_as_desired
+
+    async def stuck(client: Client, trigger: triggers.Trigger, task_queue: str) -> bool:
+        if str(trigger.schedule_id) == sick["id"]:
+            raise RPCError("it does not answer", RPCStatusCode.DEADLINE_EXCEEDED, b"")
+        return await asked(client, trigger, task_queue)
+
+    monkeypatch.setattr("activities.support.upkeep.is_as_desired", stuck)
+
+    kept = await keep_triggers(upkeep)
+
+    assert (kept.checked, kept.repaired, kept.failed) == (4, 2, 2)
+    for _, handle in others:
+        assert (await handle.describe()).info.next_action_times
+
+    async def away(*_: object) -> bool:
+        raise RPCError("nobody is there", RPCStatusCode.UNAVAILABLE, b"")
+
+    monkeypatch.setattr("activities.support.upkeep.is_as_desired", away)
+    with pytest.raises(RPCError, match="nobody is there"):
+        await keep_triggers(upkeep)
 
 
 @pytest.mark.parametrize(
