@@ -483,6 +483,16 @@ async def has_active_execution(session: AsyncSession, schedule_id: UUID, *, but:
     return (await session.exec(query)).first() is not None
 
 
+async def has_fired(session: AsyncSession, schedule_id: UUID, workflow_id: str, since: datetime) -> bool:
+    """Whether a workflow of this id has opened an execution of the schedule, at a time or later."""
+    query = select(Execution.id).where(
+        Execution.schedule_id == schedule_id,
+        Execution.queued_at >= since,
+        Execution.workflow_id == workflow_id,
+    )
+    return (await session.exec(query.limit(1))).first() is not None
+
+
 async def read_plan(session: AsyncSession, execution_id: UUID, position: int) -> list[StepSpec]:
     """Returns the next slice of an execution's plan: some hundred steps, fewer where they are large, at least one."""
     query = (

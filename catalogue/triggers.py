@@ -50,6 +50,22 @@ def next_run_time(schedule: Schedule, now: datetime) -> datetime | None:
     return timetable_of(schedule).next_time(now)
 
 
+def lost_fire_time(schedule: Schedule, now: datetime) -> datetime | None:
+    """Returns for which time a schedule has to fire that did not while its trigger was not as it should be.
+
+    As after an outage that is the latest one, within the catch-up window. None where no fire is overdue: each one that
+    reaches the catalogue moves `next_run_time` on.
+    """
+    if schedule.trigger_type is not TriggerType.CRON or not schedule.is_enabled or schedule.next_run_time is None:
+        return None
+    since = max(
+        schedule.next_run_time - timedelta(seconds=1),
+        now - timedelta(seconds=schedule.catch_up_window_seconds),
+    )
+    # With jitter it may still be to come.
+    return timetable_of(schedule).latest_time(since, now - timedelta(seconds=schedule.jitter_seconds))
+
+
 def desired_trigger(schedule: Schedule, now: datetime) -> Trigger | None:
     """Returns the Temporal Schedule that a schedule should have; None for a manual one."""
     if schedule.trigger_type is not TriggerType.CRON:

@@ -9,6 +9,8 @@ class TriggersKept(BaseModel):
     checked: int = 0
     repaired: int = 0
     """Created anew, or brought back to what the catalogue says."""
+    made_up: int = 0
+    """Fires that were lost meanwhile, and made up for."""
     removed: int = 0
     """Taken away because the catalogue has no such cron schedule."""
     failed: int = 0

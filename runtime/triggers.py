@@ -13,6 +13,7 @@ from temporalio.client import (
     ScheduleAction,
     ScheduleActionStartWorkflow,
     ScheduleAlreadyRunningError,
+    ScheduleBackfill,
     ScheduleCalendarSpec,
     ScheduleIntervalSpec,
     ScheduleOverlapPolicy,
@@ -142,6 +143,17 @@ async def apply_trigger(client: Client, trigger: Trigger, task_queue: str) -> No
 
         handle = client.get_schedule_handle(trigger_id(trigger.schedule_id))
         await handle.update(replaced, rpc_timeout=CALL_TIMEOUT)
+
+
+async def make_up_for(client: Client, trigger: Trigger, fire_time: datetime) -> None:
+    """Lets a Temporal Schedule fire for a time in the past; nothing happens where the workflow of that fire still runs.
+
+    Raises:
+        temporalio.service.RPCError: Temporal cannot be reached.
+    """
+    # The range is of times with their jitter.
+    backfill = ScheduleBackfill(fire_time, fire_time + trigger.jitter, ScheduleOverlapPolicy.ALLOW_ALL)
+    await client.get_schedule_handle(trigger_id(trigger.schedule_id)).backfill(backfill, rpc_timeout=CALL_TIMEOUT)
 
 
 async def remove_trigger(client: Client, schedule_id: UUID) -> None:

@@ -27,6 +27,7 @@ from catalogue.executions import (
     finish_steps,
     get_execution,
     has_active_execution,
+    has_fired,
     held_back_execution,
     is_held_back,
     open_execution,
@@ -52,6 +53,9 @@ from contracts.execution import (
 from contracts.names import CLOSE_EXECUTION, EXECUTION_FAILED, OPEN_EXECUTION, RECORD_PROGRESS
 
 _logger = logging.getLogger(__name__)
+
+_CLOCKS_APART: Final = timedelta(minutes=5)
+"""How far a worker's clock may be behind the server's."""
 
 SCHEDULER: Final = Initiator(InitiatorType.SYSTEM, None, "Scheduler")
 
@@ -132,6 +136,8 @@ class Recorder:
         # The server's clock, by which it fired, may be ahead of this one.
         schedule.next_run_time = next_run_time(schedule, max(utc_now(), request.fire_time or utc_now()))
         session.add(schedule)
+        if await _has_fired(session, request):
+            return Opened(decision="ended", message="It has fired for this time already.")
         if later := _later_fire(schedule, request):
             return Opened(
                 decision="missed", message=f"Missed: the later fire of {later:%Y-%m-%d %H:%M}Z takes its place."
@@ -207,6 +213,13 @@ def _once_only(done: str) -> Iterator[None]:
         _logger.exception("an execution could not be %s", done)
         message = f"The execution could not be {done} ({type(error).__name__}); see the worker's log."
         raise ApplicationError(message, type=EXECUTION_FAILED, non_retryable=True) from None
+
+
+async def _has_fired(session: AsyncSession, request: OpenRequest) -> bool:
+    """Whether another workflow of the same id, and so of the same time, has run: a time comes once, whatever repeats it."""
+    if request.fire_time is None:
+        return False
+    return await has_fired(session, request.schedule_id, request.workflow_id, request.fire_time - _CLOCKS_APART)
 
 
 def _later_fire(schedule: Schedule, request: OpenRequest) -> datetime | None:

@@ -23,12 +23,19 @@ from catalogue.executions import (
     tally_ended,
 )
 from catalogue.schedules import get_schedule, list_cron_schedules
-from catalogue.triggers import desired_trigger, next_run_time
+from catalogue.triggers import desired_trigger, lost_fire_time, next_run_time
 from contracts.execution import ExecutionStatus, TriggerType
 from contracts.names import KEEP_EXECUTIONS, KEEP_TRIGGERS, PROCEED
 from contracts.upkeep import ExecutionsKept, TriggersKept
 from runtime.temporal import register_search_attributes
-from runtime.triggers import CALL_TIMEOUT, apply_trigger, is_as_desired, remove_trigger, unknown_triggers
+from runtime.triggers import (
+    CALL_TIMEOUT,
+    apply_trigger,
+    is_as_desired,
+    make_up_for,
+    remove_trigger,
+    unknown_triggers,
+)
 from timetable import TimetableError
 
 _logger = logging.getLogger(__name__)
@@ -98,7 +105,7 @@ class Upkeep:
                     trigger = desired_trigger(schedule, utc_now())
                     stale = schedule.next_run_time != next_run_time(schedule, utc_now())
                     if stale or (trigger and not await is_as_desired(self._client, trigger, self._task_queue)):
-                        kept.repaired += await self._repair(schedule.id)
+                        await self._repair(schedule.id, kept)
             if len(page) < _PAGE:
                 break
             after = page[-1].id
@@ -107,21 +114,26 @@ class Upkeep:
             kept.removed += await self._remove_unknown(schedule_id)
         return kept
 
-    async def _repair(self, schedule_id: UUID) -> bool:
+    async def _repair(self, schedule_id: UUID, kept: TriggersKept) -> None:
         """Repairs one schedule's trigger, its row locked: a change that is under way comes first."""
         async with self._catalogue.write() as session:
             schedule = await get_schedule(session, schedule_id, lock=True)
             now = utc_now()
             trigger = desired_trigger(schedule, now) if schedule else None
             if schedule is None or trigger is None:
-                return False
+                return
+            lost = lost_fire_time(schedule, now)
             schedule.next_run_time = next_run_time(schedule, now)
             session.add(schedule)
             if await is_as_desired(self._client, trigger, self._task_queue):
-                return False
+                return
             await apply_trigger(self._client, trigger, self._task_queue)
-        _logger.warning("schedule %s: its Temporal Schedule was not as the catalogue says; repaired", schedule_id)
-        return True
+            kept.repaired += 1
+            _logger.warning("schedule %s: its Temporal Schedule was not as the catalogue says; repaired", schedule_id)
+            if lost is not None:
+                await make_up_for(self._client, trigger, lost)
+                kept.made_up += 1
+                _logger.warning("schedule %s: it did not fire for %s; made up for", schedule_id, lost)
 
     async def _remove_unknown(self, schedule_id: UUID) -> bool:
         async with self._catalogue.read() as session:

@@ -107,9 +107,13 @@ async def test_after_an_outage_only_the_latest_missed_fire_runs(dev: DevProcess)
 
 async def test_a_wiped_server_gets_every_schedule_back(dev: DevProcess) -> None:
     schedules = [await minutely(dev, cronExpression=f"{n} 3 * * *") for n in range(5)]
+    due = (datetime.now(UTC) + timedelta(seconds=10)).replace(second=0, microsecond=0) + MINUTE
+    lost = await minutely(dev, cronExpression=f"{due.minute} {due.hour} * * *")
     await dev.stop()
     for path in dev.data_dir.glob("temporal.db*"):
         path.unlink()
+    # A fire is lost with the server: what is waited for here is the wall clock itself.
+    await asyncio.sleep((due - datetime.now(UTC)).total_seconds() + 1)
     await dev.start()
     client = await temporal(dev)
 
@@ -118,6 +122,11 @@ async def test_a_wiped_server_gets_every_schedule_back(dev: DevProcess) -> None:
         return found >= {trigger_id(uuid.UUID(schedule["id"])) for schedule in schedules}
 
     assert await eventually(all_back)
+
+    async def made_up_for() -> bool:
+        return len(await started(dev, lost)) == 1
+
+    assert await eventually(made_up_for)
     ended = await dev.ended((await dev.call("POST", f"/schedules/{schedules[0]['id']}/run"))["executionId"])
     assert ended["status"] == "Complete"
 

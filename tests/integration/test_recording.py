@@ -71,11 +71,12 @@ def fire(
 ) -> OpenRequest:
     """A fire of the minute that runs, or of one before; `late` is how much later the server started it."""
     now = datetime.now(UTC)
+    execution_id = execution_id or uuid.uuid4()
     return OpenRequest(
-        execution_id=execution_id or uuid.uuid4(),
+        execution_id=execution_id,
         schedule_id=schedule.id,
         trigger=TriggerType.CRON,
-        workflow_id=f"s/cron/{schedule.id}",
+        workflow_id=f"s/cron/{schedule.id}-{execution_id}",
         fire_time=now.replace(second=0, microsecond=0) - late,
         started_at=now,
     )
@@ -347,6 +348,21 @@ async def test_buffer_one_holds_one_fire_back_until_its_turn(catalogue: Catalogu
     assert (await recorder.open(waiting)).decision == "run"
     closed = await recorder.close(CloseRequest(execution_id=waiting.execution_id, status=ExecutionStatus.COMPLETE))
     assert closed.waiting_workflow_id is None
+
+
+async def test_a_time_comes_once_however_often_it_is_fired_for(catalogue: Catalogue) -> None:
+    recorder = Recorder(catalogue)
+    schedule = await saved_schedule(catalogue, overlap_policy=OverlapPolicy.ALLOW_ALL)
+    other = await saved_schedule(catalogue)
+    first = fire(schedule)
+    # Temporal gives the workflow of a fire its id by the time for which it fires; a backfill has the same.
+    again = first.model_copy(update={"execution_id": uuid.uuid4()})
+    elsewhere = again.model_copy(update={"schedule_id": other.id})
+
+    opened = [await recorder.open(request) for request in (first, again, fire(schedule), elsewhere)]
+
+    assert [answer.decision for answer in opened] == ["run", "ended", "run", "run"]
+    assert opened[1].message == "It has fired for this time already."
 
 
 async def test_allow_all_starts_a_fire_beside_what_runs(catalogue: Catalogue) -> None:

@@ -4,7 +4,7 @@ import dataclasses
 import shutil
 import uuid
 from collections.abc import Awaitable, Callable
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +17,7 @@ from temporalio.client import (
     ScheduleUpdate,
     ScheduleUpdateInput,
 )
-from temporalio.common import TypedSearchAttributes
+from temporalio.common import SearchAttributeKey, TypedSearchAttributes
 from temporalio.service import RPCError, RPCStatusCode
 from temporalio.testing import ActivityEnvironment
 
@@ -164,6 +164,61 @@ async def test_what_has_not_drifted_is_left_alone(api: Rota, upkeep: Upkeep, fie
     kept = await keep_triggers(upkeep)
 
     assert (kept.checked, kept.repaired, kept.removed) == (1, 0, 0)
+
+
+async def fires_of(api: Rota, schedule: dict[str, Any]) -> list[datetime]:
+    """The times for which a schedule has fired."""
+    query = f"RotaScheduleId = '{schedule['id']}'"
+    return [
+        found.typed_search_attributes[SearchAttributeKey.for_datetime("TemporalScheduledStartTime")]
+        async for found in api.temporal.list_workflows(query)
+    ]
+
+
+@pytest.mark.parametrize("jitter", [0, 30])
+@pytest.mark.parametrize("harm", [ScheduleHandle.delete, ScheduleHandle.pause], ids=["deleted", "paused"])
+async def test_a_fire_that_was_lost_meanwhile_is_made_up_for_once(
+    api: Rota, upkeep: Upkeep, catalogue: Catalogue, harm: Callable[[ScheduleHandle], Awaitable[None]], jitter: int
+) -> None:
+    lost = datetime.now(UTC).replace(second=0, microsecond=0) - timedelta(minutes=2)
+    # Of the three that are overdue the latest is made up for.
+    minutes = ",".join(str((lost - timedelta(minutes=earlier)).minute) for earlier in (0, 1, 2))
+    schedule, handle = await cron_schedule(
+        api, cronExpression=f"{minutes} * * * *", timeZone="UTC", jitterSeconds=jitter
+    )
+    # Where its workflow waits for a worker, another changes nothing.
+    for _ in range(2):
+        await harm(handle)
+        async with catalogue.write() as session:
+            row = await session.get_one(Schedule, uuid.UUID(schedule["id"]))
+            row.next_run_time = lost - timedelta(minutes=2)
+
+        kept = await keep_triggers(upkeep)
+
+        assert (kept.repaired, kept.made_up) == (1, 1)
+        assert await eventually(lambda: fires_of(api, schedule)) == [lost]
+
+
+@pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+async def test_what_no_fire_was_lost_of_is_not_made_up_for(api: Rota, upkeep: Upkeep, catalogue: Catalogue) -> None:
+    long_ago = datetime.now(UTC) - timedelta(seconds=90)
+    in_half_an_hour = (datetime.now(UTC) + timedelta(minutes=30)).minute
+    every_minute = {"cronExpression": "* * * * *"}
+    for due, fields in (
+        (long_ago, {"cronExpression": f"{in_half_an_hour} * * * *"}),
+        (long_ago, every_minute | {"catchUpWindowSeconds": 10, "jitterSeconds": 3600}),
+        (long_ago, every_minute | {"endAt": "2026-01-01T00:00:00Z"}),
+        (None, every_minute | {"isEnabled": False}),
+        (datetime.now(UTC) + timedelta(minutes=5), every_minute),
+    ):
+        schedule, handle = await cron_schedule(api, **fields)
+        async with catalogue.write() as session:
+            (await session.get_one(Schedule, uuid.UUID(schedule["id"]))).next_run_time = due
+        await handle.delete()
+
+    kept = await keep_triggers(upkeep)
+
+    assert (kept.repaired, kept.made_up) == (5, 0)
 
 
 async def test_a_temporal_schedule_that_the_catalogue_does_not_know_is_removed(
