@@ -30,7 +30,7 @@ from catalogue.engine import Catalogue
 from contracts.ids import step_task_queue
 from runtime.settings import Settings
 from runtime.signals import stop_requested
-from runtime.temporal import connect_when_up, register_search_attributes
+from runtime.temporal import connect_when_up, register_search_attributes, take_native_logs
 from runtime.triggers import ensure_upkeep
 from workflows.schedule_execution import ScheduleExecution
 from workflows.upkeep import Upkeep as UpkeepPass
@@ -178,6 +178,7 @@ async def run_worker(settings: Settings, pools: Sequence[str] = ()) -> None:
     """
     async with AsyncExitStack() as stack:
         await asyncio.to_thread(end_orphans, settings.kill_grace_seconds)
+        take_native_logs()
         client = await connect_when_up()
         catalogue = None
         if settings.database_url or not pools:

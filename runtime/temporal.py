@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import math
 import time
 from collections.abc import Iterable
 from typing import Final
@@ -12,6 +13,7 @@ from temporalio.client import Client
 from temporalio.contrib.pydantic import PydanticPayloadConverter
 from temporalio.converter import CompositePayloadConverter, DataConverter
 from temporalio.envconfig import ClientConfig
+from temporalio.runtime import LogForwardingConfig, LoggingConfig, Runtime, TelemetryConfig
 from temporalio.service import RPCError, RPCStatusCode
 
 from contracts.names import SEARCH_ATTRIBUTES
@@ -113,24 +115,57 @@ async def add_search_attributes(client: Client, names: Iterable[str]) -> None:
             raise
 
 
+class _OnceAMinute:
+    """Says when it is time to say the same again."""
+
+    def __init__(self) -> None:
+        self._said_at = -math.inf
+
+    def __call__(self) -> bool:
+        now = time.monotonic()
+        if now - self._said_at < _SILENCE_SECONDS:
+            return False
+        self._said_at = now
+        return True
+
+
+class _FewRetries(logging.Filter):
+    """Lets one line a minute through of those in which the SDK's pollers say of each attempt that it failed."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._is_time = _OnceAMinute()
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        return record.temporal_log.target != "temporalio_client::retry" or self._is_time()  # type: ignore[attr-defined]
+
+
+def take_native_logs() -> None:
+    """Lets the SDK's native part log as the rest of the process does. Comes before the first client."""
+    logger = logging.getLogger("temporalio.native")
+    logger.addFilter(_FewRetries())
+    forwarding = LogForwardingConfig(logger, append_target_to_name=False, prepend_target_on_message=False)
+    telemetry = TelemetryConfig(logging=LoggingConfig(LoggingConfig.default.filter, forwarding))
+    Runtime.set_default(Runtime(telemetry=telemetry))
+
+
 async def connect_when_up() -> Client:
     """Returns a client as soon as the server answers and knows Rota's search attributes.
 
     Until then the log says why: at once, and from then on each minute.
     """
     delay = 0.2
-    said_at: float | None = None
+    is_time, was_away = _OnceAMinute(), False
     while True:
         try:
             client = await connect()
             await register_search_attributes(client)
         except (RPCError, RuntimeError) as error:
-            now = time.monotonic()
-            if said_at is None or now - said_at >= _SILENCE_SECONDS:
+            was_away = True
+            if is_time():
                 _logger.warning("Temporal cannot be used yet: %s", str(error).splitlines()[0])
-                said_at = now
         else:
-            if said_at is not None:
+            if was_away:
                 _logger.info("Temporal can be used now")
             return client
         await asyncio.sleep(delay)

@@ -4,6 +4,8 @@ import asyncio
 import signal
 import sqlite3
 from collections.abc import AsyncIterator
+from datetime import datetime
+from itertools import pairwise
 from pathlib import Path
 
 import psutil
@@ -189,6 +191,22 @@ async def test_without_temporal_a_run_is_refused_and_what_needs_only_the_catalog
     assert (await cluster.call("GET", "/schedule-executions"))["totalCount"] == 0
     assert (await cluster.ask("GET", "/health/ready")).status_code == 503
     assert (await cluster.ask("GET", "/health/live")).status_code == 200
+
+
+async def test_a_worker_without_temporal_says_so_in_few_lines(cluster: Cluster) -> None:
+    await cluster.ended(await cluster.run(cluster.script("step", "true")))
+    await cluster.kill("temporal")
+
+    def lines(text: str) -> list[str]:
+        return [line for line in (cluster.folder / "worker.log").read_text().splitlines() if text in line]
+
+    # What keeps the upkeep says so every ROTA_UPKEEP_SECONDS, which is one here; meanwhile every poller tries again.
+    await eventually(
+        lambda: asyncio.sleep(0, lines("retried") and len(lines("the upkeep cannot be looked after")) >= 8), seconds=120
+    )
+    said_at = [datetime.fromisoformat(line.split()[0]) for line in lines("retried")]
+    assert all((after - before).total_seconds() >= 59 for before, after in pairwise(said_at))
+    assert len(lines(" WARNING ")) + len(lines(" INFO ")) == len(lines(""))
 
 
 async def test_a_cancel_without_temporal_is_refused_and_changes_nothing(cluster: Cluster) -> None:
