@@ -303,6 +303,11 @@ def _check_pairs(reading: _Reading) -> None:
         raise ValueError("Connection string: SQLite is written as a URL, sqlite:///path")
     if re.search(r"[\s=]", host):
         raise ValueError(_NO_PAIRS)
+    if "@" in host[1:]:
+        # A password there would be shown. An @ in front is a socket of PostgreSQL's.
+        raise ValueError(
+            "Connection string: user and password stand in pairs of their own, not before an @ in the host"
+        )
     if not host and all(part.key for part in reading.parts):
         raise ValueError(_NEITHER)
 

@@ -169,6 +169,8 @@ def test_every_form_names_its_target(text: str, target: Target) -> None:
         ("Data Source=:memory:", "sqlite:///path"),
         ("Data Source=C:\\data\\hr.sqlite", "sqlite:///path"),
         ("Host=db;Port=s3cret", "the port is a number from 1 to 65535"),
+        ("Host=u:s3cret@db;Database=hr", "not before an @ in the host"),
+        ("Server=u:s3cret@db,1433;Database=hr", "not before an @ in the host"),
         ("oracle://u:s3cret@db/hr", "dialect 'oracle': use sqlite, postgresql, mysql, mariadb or mssql"),
         ("postgresql://u:s3cret@x@db/hr", "write @ as %40"),
         ("postgresql://u:s3cret@db:70000/hr", "the port is a number from 1 to 65535"),
