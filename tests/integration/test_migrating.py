@@ -23,7 +23,7 @@ BLOCKS = [block for block in PAGE.blocks if block.language == "sh"]
 # What each block prints, among other things, by the heading under which it stands.
 PRINTS = [
     ("Look", [r"schedule Nightly: would be created\n  step 2 Notify", r"\nexit code 3\n\Z"]),
-    ("Import", [r"\n3 created, 0 changed", r"7 +HR +Jim", r"Nightly +0 2 \* \* \* +no "]),
+    ("Import", [r"\n4 created, 0 changed", r"7 +HR +Jim", r"Nightly +0 2 \* \* \* +no "]),
     ("Compare", [r"HR - Full import", r"At 02:00", r"\d\d 02:00Z"]),
     ("Try", [r"Nightly: Complete in"]),
     ("Switch", [r'"isEnabled":false', r"Nightly: enabled, next run"]),
@@ -49,6 +49,8 @@ def jim(tmp_path: Path) -> Iterator[JimDouble]:
             {"connectedSystemId": 7, "runProfileId": 40},
             {"stepIndex": 1, "stepType": "Executable", "name": "Notify", "executablePath": str(notify)},
         ]
+        # What a search finds first is not what was meant.
+        jim.state.add_schedule("Nightly, by hand", steps[:1])
         jim.state.add_schedule("Nightly", steps, triggerType="Cron", cronExpression="0 2 * * *", isEnabled=True)
         yield jim
 
@@ -64,10 +66,12 @@ async def test_the_page_takes_a_schedule_over_and_back(rota: Rota, jim: JimDoubl
             assert re.search(pattern, output), f"{pattern} is not what this printed:\n{block.text}\n\n{output}"
     [activity] = jim.state.activities.values()
     assert (activity.profile.id, activity.status) == (40, "Complete")
-    [schedule] = jim.state.schedules.values()
-    assert schedule["isEnabled"] is True
-    [there] = (await rota.http.get("/api/v1/schedules")).json()["items"]
-    assert there["isEnabled"] is False
+    [nightly] = [one for one in jim.state.schedules.values() if one["name"] == "Nightly"]
+    assert nightly["isEnabled"] is True
+    switched = [path for method, path in jim.requests if method == "POST" and path.startswith("/schedules/")]
+    assert switched == [f"/schedules/{nightly['id']}/{verb}" for verb in ("disable", "enable")]
+    there = (await rota.http.get("/api/v1/schedules")).json()["items"]
+    assert [one["isEnabled"] for one in there] == [False, False]
 
 
 def _run(rota: Rota, jim: JimDouble, settings: Settings) -> list[str]:
