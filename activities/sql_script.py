@@ -14,7 +14,6 @@ from activities.support.sql.connection import (
     mask_connection_string,
     parse_connection_string,
 )
-from activities.support.sql.run import ScriptRun
 from activities.support.step_type import StepConfig, StepRun, StepType
 from runtime.secrets import Sealed
 
@@ -68,6 +67,9 @@ class SqlScript(StepType[SqlScriptConfig]):
         roots = step.worker.script_roots
         # In a thread: a script root may be a network share.
         script = await asyncio.to_thread(locate_file, step.config.sql_script_path, "sqlScriptPath", roots)
+        # With it comes sqlglot, 9 MB that no API needs, and no worker before its first script.
+        from activities.support.sql.run import ScriptRun  # noqa: PLC0415
+
         run = ScriptRun(
             script,
             parse_connection_string(step.config.sql_connection_string, step.worker.named_environment),
