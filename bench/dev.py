@@ -8,11 +8,10 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-import httpx
 import psutil
 
 from bench.runs import RotaClient
-from bench.stack import HOST, READY, Processes, free_port, is_up, wait_until
+from bench.stack import HOST, READY, Processes, free_port, http_client, is_up, wait_until
 from cli.client import api_key_file
 from runtime.temporal import connect_to
 
@@ -48,13 +47,12 @@ async def running_dev(processes: Processes, folder: Path) -> AsyncIterator[Dev]:
     """
     ports = {"--api-port": free_port(), "--temporal-port": free_port(), "--ui-port": free_port()}
     options = [part for option, port in ports.items() for part in (option, str(port))]
-    url = f"http://{HOST}:{ports['--api-port']}"
     # What names the catalogue of the stack is not for it.
     command = processes.module(
         "cli.main", "dev", "--data-dir", str(folder), *options, seconds=_END_SECONDS, ROTA_DATABASE_URL=""
     )
     began = time.perf_counter()
-    async with command as process, httpx.AsyncClient(base_url=url, timeout=30) as http:
+    async with command as process, http_client(ports["--api-port"]) as http:
         await wait_until(partial(is_up, http, READY, with_workers=True), [process])
         seconds = time.perf_counter() - began
         http.headers["X-API-Key"] = api_key_file(folder).read_text().strip()

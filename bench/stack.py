@@ -145,13 +145,8 @@ async def _start(
     if with_workers:
         commands |= {"worker": ["cli.main", "worker"], "floor": ["bench.floor"]}
     running = {name: await stack.enter_async_context(processes.module(*command)) for name, command in commands.items()}
-    http = await stack.enter_async_context(
-        httpx.AsyncClient(
-            base_url=f"http://{HOST}:{api_port}",
-            headers={"X-API-Key": api_key_file(folder).read_text().strip()},
-            timeout=30,
-        ),
-    )
+    http = await stack.enter_async_context(http_client(api_port))
+    http.headers["X-API-Key"] = api_key_file(folder).read_text().strip()
     await wait_until(partial(is_up, http, READY, with_workers=with_workers), list(running.values()))
     temporal = await connect_to(server.address)
     running.pop("floor", None)
@@ -177,6 +172,13 @@ def _environment(folder: Path, address: str) -> dict[str, str]:
         "TEMPORAL_ADDRESS": address,
         "PYTHONUNBUFFERED": "1",
     }
+
+
+def http_client(port: int) -> httpx.AsyncClient:
+    """Returns a client of what listens on a port."""
+    # uvicorn closes what is idle for 5 s: a request must not meet that.
+    limits = httpx.Limits(keepalive_expiry=2)
+    return httpx.AsyncClient(base_url=f"http://{HOST}:{port}", timeout=30, limits=limits)
 
 
 async def wait_until(is_so: Callable[[], Awaitable[bool]], processes: Sequence[Process]) -> None:

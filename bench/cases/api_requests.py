@@ -14,7 +14,7 @@ from bench.case import Case, Extent, Quantity, Sample, interleaved, say
 from bench.load import Load, Request
 from bench.report import Measure, Target
 from bench.runs import executable
-from bench.stack import HOST, Stack, free_port, is_up, wait_until
+from bench.stack import Stack, free_port, http_client, is_up, wait_until
 
 _SCHEDULES: Final = 100
 _STEPS: Final = 3
@@ -102,8 +102,8 @@ async def _serving(stack: Stack, kind: str) -> AsyncIterator[int]:
     """Serves what Rota is measured against; yields its port."""
     port = free_port()
     async with stack.processes.module("bench.bare_api", str(port), kind) as process:
-        async with httpx.AsyncClient() as http:
-            await wait_until(partial(is_up, http, f"http://{HOST}:{port}/docs"), [process])
+        async with http_client(port) as http:
+            await wait_until(partial(is_up, http, "/docs"), [process])
         yield port
 
 

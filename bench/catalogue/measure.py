@@ -44,13 +44,16 @@ async def measure_filled(url: str, filled: Filled, *, rounds: int) -> CatalogueR
     """Measures a catalogue that is filled already; see `measure_catalogue`."""
     asked = probes(filled)
     samples: list[list[float]] = [[] for _ in asked]
+    sizes = [0] * len(asked)
     say("starting a Temporal server and Rota's API")
     async with running_stack(url, with_workers=False) as stack:
         versions = await Versions.running(stack.rota.temporal, url)
         before = load_average()
         for number in range(rounds + 1):
-            for probe, taken in zip(asked, samples, strict=True):
-                taken.append(await _milliseconds(stack.rota.http, probe))
+            for place, probe in enumerate(asked):
+                taken, size = await _milliseconds_and_bytes(stack.rota.http, probe)
+                samples[place].append(taken)
+                sizes[place] = max(sizes[place], size)
             say(f"  {number}/{rounds}: slowest {max(taken[-1] for taken in samples):.0f} ms")
         after = load_average()
     return CatalogueReport(
@@ -59,18 +62,20 @@ async def measure_filled(url: str, filled: Filled, *, rounds: int) -> CatalogueR
         rows=await asyncio.to_thread(_count_rows, url),
         load_before=before,
         load_after=after,
-        answers=[Answers(probe, tuple(taken[1:])) for probe, taken in zip(asked, samples, strict=True)],
+        answers=[
+            Answers(probe, tuple(taken[1:]), size) for probe, taken, size in zip(asked, samples, sizes, strict=True)
+        ],
     )
 
 
-async def _milliseconds(http: httpx.AsyncClient, probe: Probe) -> float:
+async def _milliseconds_and_bytes(http: httpx.AsyncClient, probe: Probe) -> tuple[float, int]:
     url = next(probe.urls)
     sent = time.perf_counter()
     answer = await http.get(url)
     taken = (time.perf_counter() - sent) * 1000
     if not answer.is_success:
         raise BenchError(f"GET {url}: {answer.status_code} {answer.text}")
-    return taken
+    return taken, len(answer.content)
 
 
 def _count_rows(url: str) -> dict[str, int]:

@@ -9,7 +9,7 @@ from bench.catalogue.probes import Probe
 from bench.machine import Load, Machine, Versions
 from bench.report import Summary, Target, load_text, table
 
-_HEADINGS: Final = ("asked for", "orders and pages", "n", "median ms", "largest p95 ms", "where", "target", "met")
+_HEADINGS: Final = ("asked for", "orders and pages", "n", "KB", "median ms", "largest p95 ms", "where", "target", "met")
 _LIMIT: Final = Target("p95", "at most", 100)
 
 
@@ -20,6 +20,8 @@ class Answers:
     probe: Probe
     milliseconds: tuple[float, ...]
     """From the request to the last byte of the answer, in the order in which they were taken."""
+    size: int
+    """Bytes of the largest answer."""
 
     @property
     def summary(self) -> Summary:
@@ -54,6 +56,7 @@ class CatalogueReport:
                     "sort": answer.probe.sort,
                     "page": answer.probe.page,
                     "milliseconds": answer.milliseconds,
+                    "bytes": answer.size,
                     "summary": asdict(answer.summary),
                     "met": _LIMIT.is_met(answer.summary.p95),
                 }
@@ -88,6 +91,7 @@ def _row(subject: str, answers: Sequence[Answers]) -> list[str]:
         subject,
         str(len(answers)),
         str(len(slowest.milliseconds)),
+        f"{max(answer.size for answer in answers) / 1000:,.0f}",
         f"{statistics.median(answer.summary.median for answer in answers):.1f}",
         f"{p95:.1f}",
         ", page ".join(where),
