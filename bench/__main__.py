@@ -61,6 +61,8 @@ def cases(
     twenty minutes on two cores; measure on a machine that does nothing else.
     """
     if context.invoked_subcommand is None:
+        if quick and page is not None:
+            raise typer.BadParameter("figures of a quick run mean nothing", param_hint="--into")
         _report(_measure(_chosen(case), Extent(runs, quick), database), "cases", json_file, page)
 
 

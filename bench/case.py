@@ -14,6 +14,7 @@ from bench.stack import Stack
 FLOOR: Final = "bare workflow"
 """What the floor is called in the report."""
 STOCK: Final = "bare workflow, stock server"
+STOCK_FILE: Final = "bare workflow, stock server with a file"
 
 Sample = Mapping[str, float]
 """What one run of one side shows, by the name of the quantity; the same names on all sides."""

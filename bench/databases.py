@@ -7,7 +7,9 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from sqlalchemy import create_engine, make_url, text
+from sqlalchemy.exc import SQLAlchemyError
 
+from bench.runs import BenchError
 from catalogue.engine import sync_url
 
 
@@ -17,6 +19,10 @@ def new_database(server: str | None) -> Iterator[str]:
 
     Args:
         server: URL of a PostgreSQL database whose user may create others; None for a SQLite file.
+
+    Raises:
+        BenchError: The database cannot be made.
+        catalogue.engine.DatabaseUrlError: It is no URL of a database.
     """
     if server is None:
         with tempfile.TemporaryDirectory(prefix="rota-bench-") as folder:
@@ -24,8 +30,12 @@ def new_database(server: str | None) -> Iterator[str]:
         return
     name = f"rota_bench_{uuid.uuid4().hex}"
     engine = create_engine(sync_url(server), isolation_level="AUTOCOMMIT")
-    with engine.connect() as connection:
-        connection.execute(text(f'CREATE DATABASE "{name}"'))
+    try:
+        with engine.connect() as connection:
+            connection.execute(text(f'CREATE DATABASE "{name}"'))
+    except SQLAlchemyError as error:
+        reason = str(getattr(error, "orig", error)).splitlines()[0]
+        raise BenchError(f"--database: no database can be made there: {reason}") from None
     try:
         yield make_url(server).set(database=name).render_as_string(hide_password=False)
     finally:

@@ -93,19 +93,27 @@ class Stack:
     """By the command that they run: `api`, `worker`."""
 
     @asynccontextmanager
-    async def stock_server(self) -> AsyncIterator[str]:
-        """Runs a server as `temporal server start-dev` starts it, its data in its memory; yields its address."""
+    async def stock_server(self, *options: str) -> AsyncIterator[str]:
+        """Runs a server as `temporal server start-dev` starts it, its data in its memory; yields its address.
+
+        Args:
+            *options: More for its command line.
+        """
         port = free_port()
         address = f"{HOST}:{port}"
-        options = ("--ip", HOST, "--port", str(port), "--headless", "--log-level", "error")
-        async with self.processes.program(str(find_temporal()), "server", "start-dev", *options) as server:
+        command = (str(find_temporal()), "server", "start-dev", "--ip", HOST, "--port", str(port), "--headless")
+        async with self.processes.program(*command, "--log-level", "error", *options) as server:
             await until_answering(server, address)
             yield address
 
     @asynccontextmanager
-    async def stock_floor(self) -> AsyncIterator[FloorClient]:
-        """Runs the floor on a stock server."""
-        async with self.stock_server() as address, self.processes.module("bench.floor", TEMPORAL_ADDRESS=address):
+    async def stock_floor(self, *, keeps: bool = False) -> AsyncIterator[FloorClient]:
+        """Runs the floor on a stock server, which keeps its data in a file if asked to."""
+        options = ("--db-filename", str(self.processes.folder / "stock.db")) if keeps else ()
+        async with (
+            self.stock_server(*options) as address,
+            self.processes.module("bench.floor", TEMPORAL_ADDRESS=address),
+        ):
             yield FloorClient(await connect_to(address))
 
 

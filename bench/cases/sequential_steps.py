@@ -1,8 +1,9 @@
 """A: what a step costs in a long row of them."""
 
+from functools import partial
 from typing import Final
 
-from bench.case import FLOOR, STOCK, Case, Extent, Quantity, Sample, interleaved
+from bench.case import FLOOR, STOCK, STOCK_FILE, Case, Extent, Quantity, Sample, interleaved
 from bench.floor import FloorRequest
 from bench.report import Measure, Target
 from bench.runs import FloorClient, Timed, executable
@@ -44,17 +45,14 @@ async def _measure(stack: Stack, extent: Extent) -> list[Measure]:
     async def rota() -> Sample:
         return sample(await stack.rota.run(schedule))
 
-    async with stack.stock_floor() as stock:
+    async with stack.stock_floor() as stock, stack.stock_floor(keeps=True) as stock_file:
 
         async def bare(client: FloorClient) -> Sample:
             return sample(await client.run(request))
 
-        return await interleaved(
-            extent.rounds(),
-            _QUANTITIES,
-            rota,
-            {FLOOR: lambda: bare(stack.floor), STOCK: lambda: bare(stock)},
-        )
+        against = {FLOOR: stack.floor, STOCK: stock, STOCK_FILE: stock_file}
+        sides = {name: partial(bare, client) for name, client in against.items()}
+        return await interleaved(extent.rounds(), _QUANTITIES, rota, sides)
 
 
 CASE: Final = Case("A", f"{_STEPS} sequential steps of /bin/true", _measure)

@@ -80,8 +80,8 @@ async def test_ctrl_c_leaves_nothing_behind(tmp_path: Path) -> None:
     bench = psutil.Process(process.pid)
     while (line := (await process.stderr.readline()).decode()) and not line.startswith("A:"):
         pass
-    # The server, the API, two workers, and the stock server of the case.
-    children = await eventually(lambda: asyncio.sleep(0, [*running] if len(running := bench.children()) >= 5 else []))
+    # The server, the API, two workers, and two stock servers of the case.
+    children = await eventually(lambda: asyncio.sleep(0, [*running] if len(running := bench.children()) >= 6 else []))
 
     process.send_signal(signal.SIGINT)
     _, progress = await process.communicate()
