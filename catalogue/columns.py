@@ -2,9 +2,10 @@
 
 from datetime import UTC, datetime
 from enum import StrEnum
+from functools import cache
 from typing import Any, TypeVar
 
-from sqlalchemy import JSON, CursorResult, DateTime, Dialect, Enum
+from sqlalchemy import JSON, CursorResult, DateTime, Dialect, Enum, inspect
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.types import TypeDecorator
 from sqlmodel import SQLModel
@@ -59,12 +60,19 @@ def json_column() -> Any:
     return JSON().with_variant(JSONB(), "postgresql")
 
 
+@cache
+def _attributes(model: type[SQLModel]) -> dict[str, str]:
+    """Returns the attributes of a table's model by the names of their columns."""
+    return {attribute.columns[0].name: attribute.key for attribute in inspect(model).column_attrs}
+
+
 def rows_of(model: type[Row], result: CursorResult[Any]) -> list[Row]:
     """Returns what a Core statement found as instances of a table's model, which belong to no session.
 
-    They take a fifth of the time that a session's do: nothing watches for their changes.
+    They take half the time that a session's do: nothing watches for their changes.
     """
-    return [model.model_construct(**row) for row in result.mappings()]  # type: ignore[misc]
+    names = [_attributes(model)[column] for column in result.keys()]  # noqa: SIM118 - no mapping
+    return [model.model_construct(**dict(zip(names, row, strict=True))) for row in result]  # type: ignore[misc]
 
 
 def utc_now() -> datetime:

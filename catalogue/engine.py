@@ -11,7 +11,6 @@ from sqlalchemy.engine.interfaces import DBAPIConnection, IsolationLevel
 from sqlalchemy.exc import ArgumentError
 from sqlalchemy.exc import TimeoutError as SQLAlchemyTimeoutError
 from sqlalchemy.ext.asyncio import create_async_engine
-from sqlalchemy.orm import configure_mappers
 from sqlalchemy.pool import ConnectionPoolEntry
 from sqlmodel.ext.asyncio.session import AsyncSession
 
@@ -116,8 +115,6 @@ class Catalogue:
         Raises:
             DatabaseUrlError: It is no URL of SQLite or PostgreSQL.
         """
-        # The ORM does this before its first query; what Core's rows become (`rows_of`) needs it too.
-        configure_mappers()
         # hide_parameters: what is written may be secret, and an error that is logged would show it.
         parsed = _driver_url(url, _ASYNC_DRIVERS)
         self.is_sqlite = parsed.get_backend_name() == "sqlite"

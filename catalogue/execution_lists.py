@@ -1,12 +1,11 @@
 """Lists of executions, and how many there are."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import Final
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, union_all
+from sqlalchemy import ColumnElement, Connection, union_all
 from sqlmodel import col, func, select
-from sqlmodel.ext.asyncio.session import AsyncSession
 
 from catalogue.executions import Execution
 from catalogue.paging import Stretch, empty_last, read_page
@@ -21,7 +20,7 @@ _SORT_COLUMNS: Final = {
 }
 
 
-async def count_executions(session: AsyncSession, schedule_id: UUID | None) -> dict[ExecutionStatus, int]:
+def count_executions(connection: Connection, schedule_id: UUID | None) -> dict[ExecutionStatus, int]:
     """Returns how many executions there are by status, of one schedule or of all; a status without any is left out."""
     tallied = select(ExecutionTally.status, ExecutionTally.executions).where(
         ExecutionTally.schedule_id == (schedule_id or ALL_SCHEDULES),
@@ -30,14 +29,14 @@ async def count_executions(session: AsyncSession, schedule_id: UUID | None) -> d
     if schedule_id is not None:
         others = others.where(Execution.schedule_id == schedule_id)
     counts: dict[ExecutionStatus, int] = {}
-    rows: Iterable[tuple[ExecutionStatus, int]] = await session.exec(union_all(tallied, others))  # type: ignore[call-overload]
-    for status, count in rows:
+    for name, count in connection.execute(union_all(tallied, others)):
+        status = ExecutionStatus(name)
         counts[status] = counts.get(status, 0) + count
     return counts
 
 
-async def list_executions(
-    session: AsyncSession,
+def list_executions(
+    connection: Connection,
     *,
     schedule_id: UUID | None,
     statuses: Sequence[ExecutionStatus],
@@ -49,7 +48,7 @@ async def list_executions(
     """Returns one page of the executions, and how many match.
 
     Args:
-        session: A session that reads.
+        connection: A connection that reads.
         schedule_id: Only those of one schedule.
         statuses: Only those in one of these statuses; empty for all.
         sort_by: A field's name in any letter case; what is unknown sorts by `queued_at`. Ties go by id.
@@ -57,7 +56,7 @@ async def list_executions(
         offset: Rows to leave out.
         limit: Rows to return at most.
     """
-    counts = await count_executions(session, schedule_id)
+    counts = count_executions(connection, schedule_id)
     where: list[ColumnElement[bool]] = []
     if schedule_id is not None:
         where.append(col(Execution.schedule_id) == schedule_id)
@@ -75,8 +74,9 @@ async def list_executions(
     elif name in _SORT_COLUMNS:
         column = col(_SORT_COLUMNS[name])
         empty = select(func.count()).select_from(Execution).where(*where, column.is_(None))
-        stretches = empty_last(where, column, total - (await session.exec(empty)).one(), total, descending=descending)
+        filled = total - connection.execute(empty).scalar_one()
+        stretches = empty_last(where, column, filled, total, descending=descending)
     else:
         stretches = [Stretch(where, total, col(Execution.queued_at), descending)]
-    page = await read_page(session, Execution, stretches, offset=offset, limit=limit)
+    page = read_page(connection, Execution, stretches, offset=offset, limit=limit)
     return page, total

@@ -30,7 +30,7 @@ from sqlalchemy import (
 from sqlmodel import Field, SQLModel, col, func, select, update
 from sqlmodel.ext.asyncio.session import AsyncSession
 
-from catalogue.columns import UtcDateTime, enum_column, json_column, utc_now
+from catalogue.columns import UtcDateTime, enum_column, json_column, rows_of, utc_now
 from catalogue.plan import step_groups
 from catalogue.schedules import ExecutionMode, Schedule, ScheduleStep, get_steps
 from catalogue.tally import change_tally
@@ -428,10 +428,10 @@ async def get_execution(session: AsyncSession, execution_id: UUID) -> Execution 
     return await session.get(Execution, execution_id)
 
 
-async def get_step_records(session: AsyncSession, execution_id: UUID) -> Sequence[StepRecord]:
+def get_step_records(connection: Connection, execution_id: UUID) -> Sequence[StepRecord]:
     """Returns the records of an execution's steps, in the order of the plan."""
     query = select(StepRecord).where(StepRecord.execution_id == execution_id).order_by(col(StepRecord.position))
-    return (await session.exec(query)).all()
+    return rows_of(StepRecord, connection.execute(query))
 
 
 async def get_step_record(session: AsyncSession, execution_id: UUID, record_id: UUID) -> StepRecord | None:
@@ -697,17 +697,18 @@ async def close_execution(
     return True
 
 
-async def list_active_executions(session: AsyncSession) -> Sequence[Execution]:
+def list_active_executions(connection: Connection) -> Sequence[Execution]:
     """Returns every execution that has not ended, oldest first."""
     query = select(Execution).where(col(Execution.status).in_(ACTIVE_STATUSES))
     # Sorted here: asked to, SQLite walks all that there ever were in the order of time.
-    return sorted((await session.exec(query)).all(), key=lambda execution: (execution.queued_at, execution.id))
+    active = rows_of(Execution, connection.execute(query))
+    return sorted(active, key=lambda execution: (execution.queued_at, execution.id))
 
 
-async def get_executions(session: AsyncSession, execution_ids: Sequence[UUID]) -> dict[UUID, Execution]:
+def get_executions(connection: Connection, execution_ids: Sequence[UUID]) -> dict[UUID, Execution]:
     """Returns those of these executions that exist, by id."""
     query = select(Execution).where(col(Execution.id).in_(execution_ids))
-    return {execution.id: execution for execution in (await session.exec(query)).all()}
+    return {execution.id: execution for execution in rows_of(Execution, connection.execute(query))}
 
 
 async def tally_ended(session: AsyncSession) -> int:

@@ -2,14 +2,13 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import Any
 from uuid import UUID
 
-from sqlalchemy import SQLColumnExpression
-from sqlmodel import SQLModel, col, select
-from sqlmodel.ext.asyncio.session import AsyncSession
+from sqlalchemy import Connection, SQLColumnExpression
+from sqlmodel import col, select
 
-Row = TypeVar("Row", bound=SQLModel)
+from catalogue.columns import Row, rows_of
 
 
 @dataclass(frozen=True)
@@ -51,8 +50,8 @@ def empty_last(
     ]
 
 
-async def read_page(
-    session: AsyncSession,
+def read_page(
+    connection: Connection,
     model: type[Row],
     stretches: Sequence[Stretch],
     *,
@@ -62,7 +61,7 @@ async def read_page(
     """Returns one page of a list.
 
     Args:
-        session: A session that reads.
+        connection: A connection that reads.
         model: What is listed; it has an `id`.
         stretches: The list, whole.
         offset: Rows to leave out.
@@ -72,12 +71,12 @@ async def read_page(
     for stretch in stretches:
         count = min(limit - len(page), stretch.rows - offset)
         if count > 0:
-            page += await _read(session, model, stretch, offset, count)
+            page += _read(connection, model, stretch, offset, count)
         offset = max(offset - stretch.rows, 0)
     return page
 
 
-async def _read(session: AsyncSession, model: type[Row], stretch: Stretch, offset: int, count: int) -> Sequence[Row]:
+def _read(connection: Connection, model: type[Row], stretch: Stretch, offset: int, count: int) -> list[Row]:
     id_: SQLColumnExpression[UUID] = col(model.id)  # type: ignore[attr-defined]
     from_the_end = offset > stretch.rows // 2
     if from_the_end:
@@ -87,5 +86,5 @@ async def _read(session: AsyncSession, model: type[Row], stretch: Stretch, offse
         order.insert(0, stretch.by.desc() if stretch.descending is not from_the_end else stretch.by.asc())
     # The index is walked for ids alone: rows are read of those that are shown, not of those that are left out.
     shown = select(id_).where(*stretch.where).order_by(*order).offset(offset).limit(count).subquery()
-    rows = (await session.exec(select(model).join(shown, id_ == shown.c.id).order_by(*order))).all()
+    rows = rows_of(model, connection.execute(select(model).join(shown, id_ == shown.c.id).order_by(*order)))
     return rows[::-1] if from_the_end else rows

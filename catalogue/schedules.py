@@ -211,14 +211,14 @@ async def delete_steps(session: AsyncSession, schedule_id: UUID) -> None:
     await session.exec(delete(ScheduleStep).where(col(ScheduleStep.schedule_id) == schedule_id))
 
 
-async def count_steps(session: AsyncSession, schedule_ids: Sequence[UUID]) -> dict[UUID, int]:
+def count_steps(connection: Connection, schedule_ids: Sequence[UUID]) -> dict[UUID, int]:
     """Returns how many steps each schedule has; one without steps is left out."""
     query = (
         select(ScheduleStep.schedule_id, func.count())
         .where(col(ScheduleStep.schedule_id).in_(schedule_ids))
         .group_by(col(ScheduleStep.schedule_id))
     )
-    return dict((await session.exec(query)).all())
+    return dict(connection.execute(query).tuples().all())
 
 
 async def schedule_of_steps(session: AsyncSession, step_ids: Sequence[UUID]) -> dict[UUID, UUID]:
@@ -240,8 +240,8 @@ _SORT_COLUMNS: Final = {
 _ENABLED_NAMES: Final = frozenset({"isenabled", "enabled", "status"})
 
 
-async def list_schedules(
-    session: AsyncSession,
+def list_schedules(
+    connection: Connection,
     *,
     search: str | None,
     sort_by: str | None,
@@ -252,31 +252,31 @@ async def list_schedules(
     """Returns one page of the schedules, and how many match.
 
     Args:
-        session: A session that reads.
+        connection: A connection that reads.
         search: Text that the name or the description contains, in any letter case.
         sort_by: A field's name in any letter case; what is unknown sorts by creation. Ties go by id.
         descending: Largest first. Schedules without a value stand last either way.
         offset: Rows to leave out.
         limit: Rows to return at most.
     """
-    where = await _matching(session, search) if search else []
+    where = _matching(connection, search) if search else []
     name = (sort_by or "").lower()
     by_state = name in _ENABLED_NAMES
     is_enabled = col(Schedule.is_enabled)
     column = col(_SORT_COLUMNS.get(name, Schedule.created))
     counted = case((is_enabled, 1)) if by_state else column
     query = select(func.count(), func.count(counted)).select_from(Schedule).where(*where)
-    total, first = (await session.exec(query)).one()
+    total, first = connection.execute(query).one()
     if by_state:
         stretches = [Stretch([*where, is_enabled], first), Stretch([*where, ~is_enabled], total - first)]
         if not descending:
             stretches.reverse()
     else:
         stretches = empty_last(where, column, first, total, descending=descending)
-    return await read_page(session, Schedule, stretches, offset=offset, limit=limit), total
+    return read_page(connection, Schedule, stretches, offset=offset, limit=limit), total
 
 
-async def _matching(session: AsyncSession, search: str) -> list[ColumnElement[bool]]:
+def _matching(connection: Connection, search: str) -> list[ColumnElement[bool]]:
     """Returns what holds of the schedules whose name or description contains a text.
 
     Where they are few, that is their ids: the table is read once, not once to count and once more for the page.
@@ -285,7 +285,7 @@ async def _matching(session: AsyncSession, search: str) -> list[ColumnElement[bo
         return [false()]
     escaped = re.sub(r"([%_/])", r"/\1", search.casefold())
     contains = col(Schedule.search_text).like(f"%{escaped}%", escape="/")
-    ids = (await session.exec(select(Schedule.id).where(contains).limit(_FEW + 1))).all()
+    ids = connection.execute(select(Schedule.id).where(contains).limit(_FEW + 1)).scalars().all()
     return [col(Schedule.id).in_(ids)] if len(ids) <= _FEW else [contains]
 
 

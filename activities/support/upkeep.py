@@ -151,8 +151,7 @@ class Upkeep:
         Those that have ended are counted into the tally; the turns that their steps had left behind are ended.
         """
         kept = ExecutionsKept()
-        async with self._catalogue.read() as session:
-            active = await list_active_executions(session)
+        active = await self._catalogue.read_short(list_active_executions)
         for execution in active:
             activity.heartbeat()
             kept.checked += 1

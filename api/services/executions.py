@@ -4,10 +4,12 @@ import asyncio
 import logging
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
+from functools import partial
 from itertools import groupby
 from typing import Any, Final
 from uuid import UUID, uuid4
 
+from sqlalchemy import Connection
 from sqlmodel.ext.asyncio.session import AsyncSession
 from temporalio.client import WorkflowFailureError
 from temporalio.service import RPCError, RPCStatusCode
@@ -37,6 +39,7 @@ from catalogue.executions import (
     StepRecord,
     close_execution,
     get_execution,
+    get_executions,
     get_step_records,
     list_active_executions,
     open_execution,
@@ -170,11 +173,14 @@ async def retry_execution(context: Context, execution_id: UUID, caller: ApiKey) 
     return RunStarted(execution_id=retry_id, message=f"Schedule '{execution.schedule_name}' goes on: {reused}")
 
 
-async def _find_execution(session: AsyncSession, execution_id: UUID) -> Execution:
-    execution = await get_execution(session, execution_id)
+def _found(execution: Execution | None, execution_id: UUID) -> Execution:
     if execution is None:
         raise NotFound(f"Schedule execution not found: {execution_id}")
     return execution
+
+
+async def _find_execution(session: AsyncSession, execution_id: UUID) -> Execution:
+    return _found(await get_execution(session, execution_id), execution_id)
 
 
 async def cancel_execution(context: Context, execution_id: UUID) -> tuple[ExecutionOut, bool]:
@@ -265,9 +271,12 @@ async def _signal(
 
 async def show_execution(context: Context, execution_id: UUID) -> ExecutionDetailOut:
     """Returns an execution with its steps; what runs right now is asked of Temporal."""
-    async with context.catalogue.read() as session:
-        execution = await _find_execution(session, execution_id)
-        records = await get_step_records(session, execution_id)
+
+    def read(connection: Connection) -> tuple[Execution, Sequence[StepRecord]]:
+        execution = _found(get_executions(connection, [execution_id]).get(execution_id), execution_id)
+        return execution, get_step_records(connection, execution_id)
+
+    execution, records = await context.catalogue.read_short(read)
     live: Mapping[UUID, LiveStep] = {}
     waiting: Mapping[str | None, str | None] = {}
     if not execution.status.is_terminal:
@@ -292,23 +301,22 @@ async def show_executions(
     page_size: int,
 ) -> Page[ExecutionOut]:
     """Returns one page of the executions."""
-    async with context.catalogue.read() as session:
-        executions, total = await list_executions(
-            session,
-            schedule_id=schedule_id,
-            statuses=statuses,
-            sort_by=sort_by,
-            descending=descending,
-            offset=(page - 1) * page_size,
-            limit=page_size,
-        )
+    read = partial(
+        list_executions,
+        schedule_id=schedule_id,
+        statuses=statuses,
+        sort_by=sort_by,
+        descending=descending,
+        offset=(page - 1) * page_size,
+        limit=page_size,
+    )
+    executions, total = await context.catalogue.read_short(read)
     return Page[ExecutionOut].of([_fields(execution) for execution in executions], total, page, page_size)
 
 
 async def show_active_executions(context: Context) -> list[ExecutionOut]:
     """Returns every execution that has not ended, oldest first."""
-    async with context.catalogue.read() as session:
-        return [_fields(execution) for execution in await list_active_executions(session)]
+    return [_fields(execution) for execution in await context.catalogue.read_short(list_active_executions)]
 
 
 def _fields(execution: Execution) -> ExecutionOut:

@@ -437,20 +437,21 @@ async def show_schedules(
     page_size: int,
 ) -> Page[ScheduleOut]:
     """Returns one page of the schedules, each with its latest execution."""
-    async with context.catalogue.read() as session:
-        schedules, total = await list_schedules(
-            session,
+
+    def read(connection: Connection) -> tuple[Sequence[Schedule], int, dict[UUID, int], dict[UUID, Execution]]:
+        schedules, total = list_schedules(
+            connection,
             search=search,
             sort_by=sort_by,
             descending=descending,
             offset=(page - 1) * page_size,
             limit=page_size,
         )
-        steps = await count_steps(session, [schedule.id for schedule in schedules])
-        latest = await get_executions(
-            session,
-            [schedule.last_execution_id for schedule in schedules if schedule.last_execution_id],
-        )
+        steps = count_steps(connection, [schedule.id for schedule in schedules])
+        executions = [schedule.last_execution_id for schedule in schedules if schedule.last_execution_id]
+        return schedules, total, steps, get_executions(connection, executions)
+
+    schedules, total, steps, latest = await context.catalogue.read_short(read)
     items = [
         _fields(schedule, steps.get(schedule.id, 0), latest.get(schedule.last_execution_id or schedule.id))
         for schedule in schedules

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections import Counter
+from functools import partial
 from typing import Any
 from uuid import uuid4
 
@@ -155,11 +156,13 @@ def test_what_is_there_before_the_tally_is_counted_and_found(database_url: str) 
 
     async def read() -> None:
         catalogue = Catalogue(database_url)
-        async with catalogue.read() as session:
-            for counted in (None, schedule_id):
-                assert Counter(await count_executions(session, counted)) == Counter(statuses)
-            found, _ = await list_schedules(session, search="import", sort_by=None, descending=False, offset=0, limit=1)
-            assert [row.name for row in found] == ["Daily IMPORT"]
+        for counted in (None, schedule_id):
+            counts = await catalogue.read_short(partial(count_executions, schedule_id=counted))
+            assert Counter(counts) == Counter(statuses)
+        found, _ = await catalogue.read_short(
+            partial(list_schedules, search="import", sort_by=None, descending=False, offset=0, limit=1)
+        )
+        assert [row.name for row in found] == ["Daily IMPORT"]
         await catalogue.close()
 
     asyncio.run(read())

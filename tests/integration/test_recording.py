@@ -86,7 +86,7 @@ async def records_of(catalogue: Catalogue, execution_id: uuid.UUID) -> tuple[Exe
     async with catalogue.read() as session:
         execution = await get_execution(session, execution_id)
         assert execution is not None
-        return execution, list(await get_step_records(session, execution_id))
+        return execution, list(await (await session.connection()).run_sync(get_step_records, execution_id))
 
 
 async def test_a_cron_fire_opens_its_record_once(catalogue: Catalogue) -> None:
