@@ -1,14 +1,18 @@
 """The upkeep on a real server: what hands and accidents changed is as the catalogue says again."""
 
+import contextlib
 import dataclasses
 import shutil
 import uuid
+from collections import Counter
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
+from sqlalchemy import Connection, Engine, event
+from sqlalchemy.exc import OperationalError
 from temporalio.client import (
     Client,
     ScheduleActionStartWorkflow,
@@ -18,7 +22,7 @@ from temporalio.client import (
     ScheduleUpdateInput,
 )
 from temporalio.common import SearchAttributeKey, TypedSearchAttributes
-from temporalio.service import RPCError, RPCStatusCode
+from temporalio.service import RPCError, RPCStatusCode, _BridgeServiceClient
 from temporalio.testing import ActivityEnvironment
 
 from activities.support.upkeep import Upkeep
@@ -166,6 +170,34 @@ async def test_what_has_not_drifted_is_left_alone(api: Rota, upkeep: Upkeep, fie
     assert (kept.checked, kept.repaired, kept.removed) == (1, 0, 0)
 
 
+@pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+async def test_a_pass_that_finds_nothing_asks_once_for_each_and_writes_nothing(
+    api: Rota, upkeep: Upkeep, catalogue: Catalogue, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    handles = [(await cron_schedule(api))[1] for _ in range(7)]
+    call = _BridgeServiceClient._rpc_call
+    asked: Counter[tuple[str, str]] = Counter()
+
+    async def counting(self: _BridgeServiceClient, rpc: str, request: Any, *arguments: Any, **options: Any) -> Any:
+        asked[rpc, getattr(request, "schedule_id", "")] += 1
+        return await call(self, rpc, request, *arguments, **options)
+
+    def refuse() -> None:
+        raise AssertionError("nothing is to be written")
+
+    monkeypatch.setattr(_BridgeServiceClient, "_rpc_call", counting)
+    monkeypatch.setattr(catalogue, "write", refuse)
+    monkeypatch.setattr("activities.support.upkeep._PAGE", 3)
+
+    kept = await keep_triggers(upkeep)
+
+    assert (kept.checked, kept.repaired, kept.removed) == (7, 0, 0)
+    ids = {handle.id for handle in handles}
+    assert {key: count for key, count in asked.items() if key[1] in ids} == {
+        ("describe_schedule", schedule_id): 1 for schedule_id in ids
+    }
+
+
 async def fires_of(api: Rota, schedule: dict[str, Any]) -> list[datetime]:
     """The times for which a schedule has fired."""
     query = f"RotaScheduleId = '{schedule['id']}'"
@@ -256,6 +288,66 @@ async def test_schedules_of_another_installation_are_left_alone(
     assert (await keep_triggers(Upkeep(elsewhere, client, task_queue))).removed == 1
     assert (await keep_triggers(upkeep)).repaired == 1
     await elsewhere.close()
+
+
+# Method, path, body, and how many calls of Temporal it takes.
+CHANGES: dict[str, tuple[str, str, dict[str, Any] | None, int]] = {
+    "create": ("POST", "", {"name": "new", "triggerType": "Cron", "cronExpression": "0 5 * * *", "isEnabled": True}, 1),
+    "times": ("PUT", "/{id}", {"cronExpression": "0 7 * * *"}, 3),
+    "name": ("PUT", "/{id}", {"name": "renamed"}, 3),
+    "manual": ("PUT", "/{id}", {"triggerType": "Manual"}, 1),
+    "disable": ("POST", "/{id}/disable", None, 3),
+    "delete": ("DELETE", "/{id}", None, 1),
+}
+
+
+@pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+@pytest.mark.parametrize("fault", ["Temporal is away", "its answer is lost", "the catalogue is away"])
+@pytest.mark.parametrize("change", CHANGES)
+async def test_a_change_that_fails_half_way_is_none(
+    api: Rota, upkeep: Upkeep, monkeypatch: pytest.MonkeyPatch, change: str, fault: str
+) -> None:
+    schedule, handle = await cron_schedule(api)
+    due = (await handle.describe()).info.next_action_times
+    method, path, body, calls = CHANGES[change]
+    call = _BridgeServiceClient._rpc_call
+    made: list[str] = []
+    fails_at = 0
+
+    async def failing(self: _BridgeServiceClient, rpc: str, *arguments: Any, **options: Any) -> Any:
+        made.append(rpc)
+        if len(made) != fails_at:
+            return await call(self, rpc, *arguments, **options)
+        if fault == "its answer is lost":
+            with contextlib.suppress(RPCError):
+                await call(self, rpc, *arguments, **options)
+        raise RPCError("lost", RPCStatusCode.DEADLINE_EXCEEDED, b"")
+
+    def uncommitted(_: Connection) -> None:
+        raise OperationalError("COMMIT", {}, Exception("the database is away"))
+
+    async def removed() -> bool:
+        # The server's listing follows a moment later.
+        return (await keep_triggers(upkeep)).removed == 1
+
+    for fails_at in range(1, calls + 1) if fault != "the catalogue is away" else [0]:
+        made.clear()
+        with monkeypatch.context() as patch:
+            patch.setattr(_BridgeServiceClient, "_rpc_call", failing)
+            if not fails_at:
+                event.listen(Engine, "commit", uncommitted)
+            answer = await api.http.request(method, f"/api/v1/schedules{path}".format(id=schedule["id"]), json=body)
+            if not fails_at:
+                event.remove(Engine, "commit", uncommitted)
+
+        assert (answer.status_code, len(made)) == (503, fails_at or calls), answer.text
+        listed = (await api.http.get("/api/v1/schedules")).json()["items"]
+        assert [(found["id"], found["name"]) for found in listed] == [(schedule["id"], schedule["name"])]
+        assert (await api.http.get(f"/api/v1/schedules/{schedule['id']}")).json() == schedule
+        if change == "create" and fault != "Temporal is away":
+            assert await eventually(removed)
+        await keep_triggers(upkeep)
+        assert (await handle.describe()).info.next_action_times == due
 
 
 async def test_a_terminated_execution_is_closed_as_cancelled(rota: Rota, upkeep: Upkeep) -> None:
