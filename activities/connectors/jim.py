@@ -92,6 +92,9 @@ class JimSettings(ConnectorSettings):
     def _is_address(cls, url: str) -> str:
         if not PLACEHOLDER.search(url):
             _origin(url)
+        elif re.search("[@?#]", url):
+            # What the variables make of it is seen on the worker; but what could hold a password would be shown here.
+            raise ValueError(_NO_ADDRESS)
         return url.strip()
 
 
@@ -100,6 +103,7 @@ class JimRunProfile(ConnectorSettings):
 
 
 _ADDRESS: Final = TypeAdapter(HttpUrl)
+_NO_ADDRESS: Final = "The URL must be an address such as https://jim.example.com, without user name and query."
 
 
 def _origin(url: str) -> str:
@@ -113,7 +117,7 @@ def _origin(url: str) -> str:
     except ValidationError:
         parsed = None
     if parsed is None or parsed.username or parsed.password or parsed.query or parsed.fragment:
-        raise ValueError("The URL must be an address such as https://jim.example.com, without user name and query.")
+        raise ValueError(_NO_ADDRESS)
     return str(parsed).rstrip("/").removesuffix(_BASE)
 
 

@@ -442,7 +442,10 @@ async def test_another_server_than_jim_is_told(shown: Shown) -> None:
 
 @pytest.mark.parametrize(
     "url",
-    ["jim.example.com", "ftp://jim", "https://user:S3cret@jim", "https://jim/?key=S3cret", "https://", "http://["],
+    [
+        *("jim.example.com", "ftp://jim", "https://user:S3cret@jim", "https://jim/?key=S3cret", "https://", "http://["),
+        *("https://user:S3cret@${env:HOST}", "${env:URL}?key=S3cret", "https://user:${env:PASSWORD}@jim"),
+    ],
 )
 def test_an_address_is_checked_when_it_is_stored(url: str) -> None:
     with pytest.raises(ValidationError) as refused:
