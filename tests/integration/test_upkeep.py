@@ -178,9 +178,9 @@ async def test_a_pass_that_finds_nothing_asks_once_for_each_and_writes_nothing(
     call = _BridgeServiceClient._rpc_call
     asked: Counter[tuple[str, str]] = Counter()
 
-    async def counting(self: _BridgeServiceClient, rpc: str, request: Any, *arguments: Any, **options: Any) -> Any:
-        asked[rpc, getattr(request, "schedule_id", "")] += 1
-        return await call(self, rpc, request, *arguments, **options)
+    async def counting(self: _BridgeServiceClient, rpc: str, req: Any, *arguments: Any, **options: Any) -> Any:
+        asked[rpc, getattr(req, "schedule_id", "")] += 1
+        return await call(self, rpc, req, *arguments, **options)
 
     def refuse() -> None:
         raise AssertionError("nothing is to be written")
