@@ -7,6 +7,7 @@ import errno
 import json
 import logging
 import os
+import signal
 import socket
 import subprocess
 import sys
@@ -35,6 +36,9 @@ _CLOSE_SECONDS: Final = 2.0
 """Given to the launcher when this process ends."""
 
 _POLL_SECONDS: Final = 0.05
+
+_WATCH_SECONDS: Final = 1.0
+"""Between two looks whether a supervisor was stopped."""
 
 _logger = logging.getLogger(__name__)
 
@@ -124,7 +128,7 @@ async def _run_to_end(run: _Run, output: OutputTail, on_ended: Callable[[int], N
     if cancel is not None:
         raise cancel
     if end.exit_code is None:
-        raise ChildProcessError(errno.ECHILD, "its supervisor was killed; what it started may still run")
+        raise ChildProcessError(errno.ECHILD, "its supervisor was killed")
     return end.exit_code
 
 
@@ -147,6 +151,9 @@ class _Launcher:
             channel = self._channel
             if channel is None or self._process is None or self._process.poll() is not None:
                 channel = self._start()
+            else:
+                # A step may have stopped it.
+                self._process.send_signal(signal.SIGCONT)
             try:
                 socket.send_fds(channel, [b"fork"], descriptors)
             except OSError as error:
@@ -215,6 +222,7 @@ class _SupervisedRun:
         self._grace = grace
         self._ending = False
         self._control: socket.socket | None = None
+        self._marker = new_marker()
 
     async def run(self) -> _End:
         with contextlib.ExitStack() as ours:
@@ -229,14 +237,37 @@ class _SupervisedRun:
                 await self._read(ours, stdout, "stdout"),
                 await self._read(ours, stderr, "stderr"),
             ]
+            supervisor = await _read_supervisor(control)
             await self._send_request(control)
-            answer = await _read_answer(control)
+            answer = await self._answer(control, supervisor)
+            end = (
+                _End(answer["exit_code"], answer["ended"], answer["left"]) if answer else await self._sweep(supervisor)
+            )
             await asyncio.wait([reader.at_end for reader in readers], timeout=_DRAIN_SECONDS)
         self._output.feed(b"", "stdout", final=True)
         self._output.feed(b"", "stderr", final=True)
-        if (error := answer["error"]) is not None:
+        if answer and (error := answer["error"]) is not None:
             raise OSError(error, os.strerror(error))
-        return _End(answer["exit_code"], answer["ended"], answer["left"])
+        return end
+
+    async def _answer(self, control: socket.socket, supervisor: psutil.Process | None) -> Any:
+        """Returns what the supervisor answers; None where it is gone without an answer, or stopped for good."""
+        reading = asyncio.create_task(_read_answer(control))
+        while not reading.done():
+            await asyncio.wait({reading}, timeout=_WATCH_SECONDS)
+            if not reading.done() and supervisor is not None and _is_stopped(supervisor):
+                # By its own step: nobody else knows it.
+                if self._ending:
+                    reading.cancel()
+                    return None
+                supervisor.send_signal(signal.SIGCONT)
+        return reading.result()
+
+    async def _sweep(self, supervisor: psutil.Process | None) -> _End:
+        """Ends what a supervisor that was killed or stopped has left, by the means of other platforms."""
+        tree = _MarkedTree(supervisor, self._marker)
+        await asyncio.to_thread(tree.end, self._grace.total_seconds())
+        return _End(None, len(tree.ended - {supervisor}), tree.left)
 
     def end(self) -> None:
         self._ending = True
@@ -253,7 +284,7 @@ class _SupervisedRun:
         return reader
 
     async def _send_request(self, control: socket.socket) -> None:
-        environment = {**self._command.environment, MARKER: new_marker()}
+        environment = {**self._command.environment, MARKER: self._marker}
         request = {
             "argv": [_latin(word) for word in self._command.argv],
             "cwd": _latin(self._command.cwd),
@@ -290,14 +321,36 @@ async def _fork_supervisor(descriptors: Sequence[int]) -> None:
             await asyncio.sleep(_BUSY_SECONDS)
 
 
+async def _read_supervisor(control: socket.socket) -> psutil.Process | None:
+    """Returns the supervisor that has taken the step; None where it is gone, or never was."""
+    pid = await asyncio.get_running_loop().sock_recv(control, 4)
+    return _process(int.from_bytes(pid, "big")) if pid else None
+
+
+def _process(pid: int) -> psutil.Process | None:
+    """Returns a process as the one that it is now, should its pid be another's later; None where it is gone."""
+    try:
+        return psutil.Process(pid)
+    except psutil.NoSuchProcess:
+        return None
+
+
+def _is_stopped(process: psutil.Process) -> bool:
+    try:
+        return process.status() == psutil.STATUS_STOPPED
+    except psutil.NoSuchProcess:
+        return False
+
+
 async def _read_answer(control: socket.socket) -> Any:
+    """Returns a supervisor's answer; None where it is gone without one."""
     loop = asyncio.get_running_loop()
     answer = b""
     # A supervisor that died with the request unread resets the connection.
     with contextlib.suppress(ConnectionError):
         while part := await loop.sock_recv(control, 65536):
             answer += part
-    return json.loads(answer) if answer else {"exit_code": None, "ended": 0, "left": [], "error": None}
+    return json.loads(answer) if answer else None
 
 
 class _PortableRun(asyncio.SubprocessProtocol):
@@ -337,9 +390,10 @@ class _PortableRun(asyncio.SubprocessProtocol):
             stderr=subprocess.PIPE,
             start_new_session=True,
         )
+        root = _process(transport.get_pid())
         try:
             await self._exit_or_end
-            tree = _MarkedTree(transport.get_pid(), marker)
+            tree = _MarkedTree(root, marker)
             await asyncio.to_thread(tree.end, self._grace)
             # Both pipes are closed and the exit code is known, unless a pipe was handed on.
             await asyncio.wait([self._closed], timeout=_DRAIN_SECONDS)
@@ -353,7 +407,7 @@ class _PortableRun(asyncio.SubprocessProtocol):
 class _MarkedTree:
     """The processes of a step, by the marker in their environment and by their parents."""
 
-    def __init__(self, root: int, marker: str) -> None:
+    def __init__(self, root: psutil.Process | None, marker: str) -> None:
         self._root = root
         self._marker = marker
         self.ended: set[psutil.Process] = set()
@@ -389,7 +443,7 @@ class _MarkedTree:
         """Returns the living ones, parents first: one that waits for a child shall hear of its end before the child's."""
         found: dict[psutil.Process, None] = {}
         # One that may not be looked at, or has cleared its environment, is found by its place in the tree.
-        with contextlib.suppress(psutil.Error):
-            root = psutil.Process(self._root)
-            found |= dict.fromkeys(filter(is_alive, [root, *root.children(recursive=True)]))
+        if self._root is not None:
+            with contextlib.suppress(psutil.Error):
+                found |= dict.fromkeys(filter(is_alive, [self._root, *self._root.children(recursive=True)]))
         return found | dict.fromkeys(marked_processes(lambda marker: marker == self._marker))

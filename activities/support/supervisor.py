@@ -8,11 +8,12 @@ tell the orphans of one step from those of another, nor from processes that othe
 
 A supervisor and its worker share one stream socket:
 
-1. the worker sends a request: its length (4 bytes, big-endian), then JSON: `argv`, `cwd`, `env` (bytes as Latin-1)
+1. the supervisor sends its pid (4 bytes, big-endian);
+2. the worker sends a request: its length (4 bytes, big-endian), then JSON: `argv`, `cwd`, `env` (bytes as Latin-1)
    and `grace` in seconds;
-2. the worker shuts down its sending side when the step shall end; its death does the same, so that a killed worker
+3. the worker shuts down its sending side when the step shall end; its death does the same, so that a killed worker
    leaves nothing behind;
-3. the supervisor answers, once all is gone, with JSON: `exit_code` (negative: the signal), `ended` (how many processes
+4. the supervisor answers, once all is gone, with JSON: `exit_code` (negative: the signal), `ended` (how many processes
    had to be ended), `left` (pids of those that may not be signalled), `error` (errno, where nothing was started).
 """
 
@@ -42,10 +43,21 @@ _ROUND_SECONDS: Final = 0.05
 _IDLE_ROUNDS: Final = 20
 """After so many rounds without a process that may be killed, the rest is given up."""
 
-_CAUGHT: Final = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGQUIT)
+_CAUGHT: Final = signal.valid_signals() - {
+    signal.SIGKILL,
+    signal.SIGSTOP,
+    # Faults of the supervisor's own: a handler would only return to them.
+    *(signal.SIGSEGV, signal.SIGBUS, signal.SIGFPE, signal.SIGILL, signal.SIGTRAP, signal.SIGABRT, signal.SIGSYS),
+}
+"""What a step may send to its parent, by accident above all, and neither ends nor stops its supervisor."""
+
+_IGNORED: Final = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGQUIT)
 
 _TAKEN: Final = b"t"
 _WORKER_GONE: Final = b"g"
+
+_NOBODY: Final = bytes(4)
+"""In place of a supervisor's pid."""
 
 _libc: Final = ctypes.CDLL(None, use_errno=True)
 
@@ -89,9 +101,12 @@ def _stat(pid: int) -> _Stat | None:
 
 
 def _descendants() -> list[tuple[_Seen, bool]]:
-    """Returns all descendants of this process, parents first, and whether each is a zombie."""
+    """Returns all descendants of this process, parents first, and whether each is a zombie; those that can be seen."""
     children: dict[int, list[tuple[_Seen, bool]]] = {}
-    for name in os.listdir("/proc"):  # noqa: PTH208 - names are all that is needed, thousands of them
+    names: list[str] = []
+    with contextlib.suppress(OSError):  # a step may use up every file that the system has
+        names = os.listdir("/proc")  # noqa: PTH208 - names are all that is needed, thousands of them
+    for name in names:
         if name.isdigit() and (stat := _stat(int(name))):
             children.setdefault(stat.parent, []).append((_Seen(int(name), stat.started), stat.state == "Z"))
     found: list[tuple[_Seen, bool]] = []
@@ -124,14 +139,21 @@ class _Supervisor:
         self._program: subprocess.Popen[bytes] | None = None
         self._exit_code: int | None = None
         self._ended: set[_Seen] = set()
+        self._killed: dict[int, bool] = {}
+        """Children that were killed and are not reaped yet, and whether they are counted by that."""
+        self._killed_count = 0
         self._left: list[int] = []
+        # Kept open, as a step may use up every file that the system has. None on a kernel without it.
+        self._children_file: int | None = None
+        with contextlib.suppress(OSError):
+            self._children_file = os.open(f"/proc/self/task/{os.getpid()}/children", os.O_RDONLY | os.O_CLOEXEC)
         # Any signal, SIGCHLD above all, makes this readable.
         self._woken, waker = socket.socketpair()
         self._woken.settimeout(0)
         waker.settimeout(0)
         signal.set_wakeup_fd(waker.detach(), warn_on_full_buffer=False)
         # Caught, not ignored: in a program that is executed they are at their defaults.
-        for caught in (*_CAUGHT, signal.SIGCHLD):
+        for caught in _CAUGHT:
             signal.signal(caught, lambda *_: None)
         if _libc.prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0) != 0:
             raise OSError(ctypes.get_errno(), "prctl")
@@ -147,7 +169,7 @@ class _Supervisor:
             self._start(request, stdout, stderr)
             self._end_all(request["grace"], asked=self._wait_for_program(control))
         left = [pid for pid in self._left if _stat(pid)]
-        return _answer(self._exit_code, len(self._ended), left)
+        return _answer(self._exit_code, len(self._ended) + self._killed_count, left)
 
     def _start(self, request: dict[str, Any], stdout: int, stderr: int) -> None:
         try:
@@ -197,6 +219,9 @@ class _Supervisor:
                 return True
             if self._program is not None and pid == self._program.pid:
                 self._exit_code = os.waitstatus_to_exitcode(status)
+            # One that had ended before it was killed did so by itself.
+            if self._killed.pop(pid, False) and os.WIFSIGNALED(status) and os.WTERMSIG(status) == signal.SIGKILL:
+                self._killed_count += 1
 
     def _gone_within(self, seconds: float) -> bool:
         """Waits until nothing is left; returns whether that is so."""
@@ -220,7 +245,8 @@ class _Supervisor:
         if self._gone_within(grace):
             return
         idle_rounds = 0
-        while True:
+        while not self._kill_children(_ROUND_SECONDS):
+            # What is left may be below a process of another user (sudo, a setuid program), which cannot be ended.
             self._left = []
             killed = False
             for process, is_zombie in _descendants():
@@ -229,12 +255,40 @@ class _Supervisor:
                     killed |= not is_zombie
                 except PermissionError:
                     self._left.append(process.pid)
-            if self._gone_within(_ROUND_SECONDS):
-                return
-            # Of another user (sudo, a setuid program): it cannot be ended, so there is nothing to wait for.
             idle_rounds = 0 if killed else idle_rounds + 1
             if idle_rounds == _IDLE_ROUNDS:
                 return
+
+    def _kill_children(self, seconds: float) -> bool:
+        """Kills children, and what falls to this process when they die; returns whether nothing is left.
+
+        It does so at once, over and over: a process that forks and leaves all the time is gone before a look at /proc
+        has ended. A child's pid is its own until it is reaped, which is done here alone.
+        """
+        deadline = time.monotonic() + seconds
+        counted = {process.pid for process in self._ended}
+        while self._reap():
+            rest = deadline - time.monotonic()
+            if rest <= 0:
+                return False
+            new = [pid for pid in self._children() if pid not in self._killed]
+            for pid in new:
+                self._killed[pid] = pid not in counted
+                with contextlib.suppress(PermissionError):
+                    os.kill(pid, signal.SIGKILL)
+            if not new:
+                select.select([self._woken], [], [], rest)
+                self._clear_wakes()
+        return True
+
+    def _children(self) -> list[int]:
+        """Returns the pids of all children, zombies too; none where the kernel does not list them."""
+        if self._children_file is None:
+            return []
+        listed, part = b"", b""
+        while part := os.pread(self._children_file, 65536, len(listed)):
+            listed += part
+        return [int(pid) for pid in listed.split()]
 
     def _signal(self, process: _Seen, signum: signal.Signals, *, is_zombie: bool) -> None:
         """Signals a process, if it is still the one that was seen."""
@@ -246,7 +300,7 @@ class _Supervisor:
         except ProcessLookupError:
             return
         # A zombie is signalled too, as it may have threads that live; but it counts as what it is: ended already.
-        if not is_zombie:
+        if not is_zombie and process.pid not in self._killed:
             self._ended.add(process)
 
 
@@ -260,6 +314,8 @@ def _supervise(channel: socket.socket, taken: int) -> None:
     if not message:
         return
     with socket.socket(fileno=descriptors[0]) as control:
+        with contextlib.suppress(OSError):  # the worker may be gone
+            control.sendall(os.getpid().to_bytes(4, "big"))
         try:
             answer = supervisor.run(control, descriptors[1], descriptors[2])
         except OSError as error:
@@ -272,7 +328,7 @@ def _refuse(channel: socket.socket, error: OSError) -> bool:
     """Answers the next step that it cannot be started; returns False where the worker is gone."""
     message, descriptors, _, _ = socket.recv_fds(channel, 1, 3, socket.MSG_CMSG_CLOEXEC)
     if message:
-        os.write(descriptors[0], json.dumps(_answer(error=error.errno)).encode())
+        os.write(descriptors[0], _NOBODY + json.dumps(_answer(error=error.errno)).encode())
         for descriptor in descriptors:
             os.close(descriptor)
     return bool(message)
@@ -306,7 +362,7 @@ def _launch(channel: socket.socket) -> None:
 def _main() -> None:
     # What an operator sends to the worker's whole group (Ctrl-C, a service manager's SIGTERM) is for the worker to act
     # on. The kernel reaps supervisors that ended.
-    for ignored in (*_CAUGHT, signal.SIGCHLD):
+    for ignored in (*_IGNORED, signal.SIGCHLD):
         signal.signal(ignored, signal.SIG_IGN)
     signal.pthread_sigmask(signal.SIG_SETMASK, set())
     # A collection would write to every page that supervisors share.

@@ -93,21 +93,41 @@ async def test_an_execution_waits_for_a_worker_and_can_be_cancelled_without_one(
     assert cluster.runs("cancelled") == []
 
 
-async def test_a_killed_supervisor_fails_its_step_and_the_next_worker_ends_what_is_left(cluster: Cluster) -> None:
-    execution_id = await cluster.run(cluster.gate("step"))
-    pid = await cluster.until_runs("step")
+def supervisor_of(pid: int) -> psutil.Process:
     supervisor = psutil.Process(pid).parent()
     assert supervisor is not None
-    supervisor.kill()
+    return supervisor
+
+
+async def test_a_killed_supervisor_fails_its_step_and_the_worker_ends_what_is_left(cluster: Cluster) -> None:
+    execution_id = await cluster.run(cluster.gate("step"))
+    pid = await cluster.until_runs("step")
+    supervisor_of(pid).kill()
 
     ended = await cluster.ended(execution_id)
 
     assert ended["steps"][0]["status"] == "Failed"
     assert "its supervisor was killed" in ended["steps"][0]["errorMessage"]
-    assert is_alive(pid)
+    assert ended["steps"][0]["processesEnded"] >= 1
+    assert not is_alive(pid)
+
+
+async def test_what_a_killed_worker_and_supervisor_leave_is_ended_by_the_next_worker(cluster: Cluster) -> None:
+    execution_id = await cluster.run(cluster.gate("step"))
+    pid = await cluster.until_runs("step")
+    supervisor = supervisor_of(pid)
+    # Stopped, it does not see its worker die.
+    supervisor.suspend()
     await cluster.kill("worker")
+    supervisor.kill()
+    assert is_alive(pid)
+
     await cluster.start_worker()
+
     assert await gone(pid)
+    ended = await cluster.ended(execution_id)
+    assert "was lost" in ended["steps"][0]["errorMessage"]
+    assert len(cluster.runs("step")) == 1
 
 
 async def test_a_killed_launcher_takes_no_step_with_it(cluster: Cluster) -> None:

@@ -250,6 +250,32 @@ async def test_nothing_outlives_a_cancel_or_timeout_at_any_moment(seed: int, tok
     assert alive(token) == []
 
 
+# Processes that fork and leave as fast as they can, each time in a session of their own; for a minute at most.
+COMETS = """
+import os, signal, sys, time
+signal.signal(signal.SIGTERM, signal.SIG_IGN)
+end = time.monotonic() + 60
+for _ in range(int(sys.argv[2]) - 1):
+    if not os.fork():
+        break
+print("ready", flush=True)
+while time.monotonic() < end:
+    if os.fork():
+        os._exit(0)
+    os.setsid()
+"""
+
+
+@linux_only
+@pytest.mark.parametrize("number", [1, 10])
+async def test_what_forks_and_leaves_all_the_time_is_caught(number: int, token: str) -> None:
+    step = Step(*PYTHON, "-c", COMETS, token, f"{number}")
+    task = asyncio.create_task(step.run())
+    await until(lambda: step.is_ready(number))
+    await cancel(task)
+    assert alive(token) == []
+
+
 @pytest.mark.usefixtures("any_platform")
 async def test_a_second_cancel_does_not_leave_anything_behind(token: str) -> None:
     step = tree(token, "stay", ["ignores", []])
@@ -439,17 +465,59 @@ async def test_a_worker_that_starts_ends_the_orphans_of_dead_ones_alone(token: s
 
 
 @linux_only
-async def test_a_killed_supervisor_is_no_success(monkeypatch: pytest.MonkeyPatch, token: str) -> None:
-    monkeypatch.setattr(process, "_DRAIN_SECONDS", 0.2)
-    step = tree(token, "stay")
+async def test_a_killed_supervisor_is_no_success_and_leaves_nothing_behind(token: str) -> None:
+    step = tree(token, "stay", ["daemon", []], ["ignores", []])
     task = asyncio.create_task(step.run())
-    await until(lambda: step.is_ready(1))
-    (root,) = alive(token)
-    parent = root.parent()
-    assert parent is not None
-    parent.kill()
+    await until(lambda: step.is_ready(3))
+    supervisor_of(token).kill()
     with pytest.raises(ChildProcessError, match="its supervisor was killed"):
         await task
+    assert alive(token) == []
+    assert step.ended == [3]
+
+
+def supervisor_of(token: str) -> psutil.Process:
+    [parent] = {process.ppid() for process in alive(token)} - {process.pid for process in alive(token)}
+    return psutil.Process(parent)
+
+
+@linux_only
+async def test_a_stopped_supervisor_is_woken(token: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(process, "_WATCH_SECONDS", 0.05)
+    script = "import os, signal; os.kill(os.getppid(), signal.SIGSTOP); print('done')"
+    assert await Step(*PYTHON, "-c", script, token).run() == 0
+
+
+@linux_only
+async def test_a_supervisor_that_its_step_stops_again_and_again_does_not_keep_it_from_its_end(
+    token: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(process, "_WATCH_SECONDS", 0.05)
+    script = "import os, signal; print('ready', flush=True); os.fork()\nwhile True: os.kill({}, signal.SIGSTOP)"
+    step = Step(*PYTHON, "-c", f"import os; boss = os.getppid(); {script.format('boss')}", token)
+    task = asyncio.create_task(step.run())
+    await until(lambda: step.is_ready(1) and len(alive(token)) == 2)
+    await cancel(task)
+    assert alive(token) == []
+    assert step.ended == [2]
+
+
+@linux_only
+async def test_no_other_signal_of_a_step_harms_its_supervisor(token: str) -> None:
+    others = "{signal.SIGKILL, signal.SIGSTOP, signal.SIGSEGV, signal.SIGBUS, signal.SIGFPE, signal.SIGILL, signal.SIGTRAP, signal.SIGABRT, signal.SIGSYS}"
+    script = f"import os, signal; [os.kill(os.getppid(), n) for n in signal.valid_signals() - {others}]; print('sent')"
+    step = Step(*PYTHON, "-c", script, token)
+    assert await step.run() == 0
+    assert step.output.text() == "sent\n"
+
+
+@linux_only
+async def test_a_stopped_launcher_is_woken() -> None:
+    assert await Step("/bin/true").run() == 0
+    assert process._launcher._process is not None
+    process._launcher._process.send_signal(signal.SIGSTOP)
+    for _ in range(3):
+        assert await Step("/bin/true").run() == 0
 
 
 @linux_only
@@ -487,7 +555,7 @@ def test_a_step_that_no_process_is_to_be_had_for_says_so(monkeypatch: pytest.Mon
         socket.send_fds(worker, [b"fork"], [theirs.fileno(), null.fileno(), null.fileno()])
     theirs.close()
     with control:
-        assert json.loads(control.recv(65536))["error"] == errno.EAGAIN
+        assert json.loads(control.recv(65536)[4:])["error"] == errno.EAGAIN
     worker.close()
     serving.join()
     launcher.close()
