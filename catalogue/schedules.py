@@ -218,7 +218,7 @@ def count_steps(connection: Connection, schedule_ids: Sequence[UUID]) -> dict[UU
         .where(col(ScheduleStep.schedule_id).in_(schedule_ids))
         .group_by(col(ScheduleStep.schedule_id))
     )
-    return dict(connection.execute(query).tuples().all())
+    return dict(iter(connection.execute(query)))
 
 
 async def schedule_of_steps(session: AsyncSession, step_ids: Sequence[UUID]) -> dict[UUID, UUID]:
