@@ -14,6 +14,7 @@ from zoneinfo import ZoneInfo
 from sqlalchemy import Connection
 from sqlalchemy.exc import IntegrityError
 from sqlmodel.ext.asyncio.session import AsyncSession
+from temporalio.service import RPCError, RPCStatusCode
 
 from api.context import Context
 from api.errors import Conflict, NotFound, ValidationFailed, field_name
@@ -319,8 +320,15 @@ async def _apply(context: Context, schedule_id: UUID, before: Trigger | None, af
         return
     if after is None:
         await remove_trigger(context.temporal, schedule_id)
-    else:
+        return
+    try:
         await apply_trigger(context.temporal, after, context.task_queue)
+    except RPCError as error:
+        if error.status != RPCStatusCode.INVALID_ARGUMENT:
+            raise
+        # What the timetable takes and the server does not is a zone that its time zone data lack.
+        message = f"Temporal refuses the timetable: {error.message}. Its time zone data may be older than Rota's."
+        raise ValidationFailed.of_fields({"timeZone": [message]}) from None
 
 
 async def set_enabled(

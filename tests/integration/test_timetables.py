@@ -1,7 +1,10 @@
 """Timetables over HTTP: previews, next runs, and what is refused."""
 
 import itertools
+import zoneinfo
 from datetime import UTC, datetime
+from importlib.resources import files
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -10,6 +13,7 @@ from temporalio.testing import ActivityEnvironment
 
 from activities.support.upkeep import Upkeep
 from catalogue.engine import Catalogue
+from runtime.zones import use_packaged_zones
 from tests.integration.stack import Rota
 
 LONDON = {"cronExpression": "30 1 * * *", "timeZone": "Europe/London"}
@@ -159,6 +163,25 @@ async def test_a_timetable_that_cannot_be_is_a_400_that_names_the_field(
 
     assert answer.status_code == 400, answer.text
     assert field in answer.json()["validationErrors"]
+    assert (await api.http.get("/api/v1/schedules")).json()["totalCount"] == 0
+
+
+@pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+async def test_a_zone_that_the_server_does_not_know_is_refused_by_name(
+    api: Rota, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "Mars").mkdir()
+    (tmp_path / "Mars" / "Base").write_bytes((files("tzdata") / "zoneinfo" / "Europe" / "London").read_bytes())
+    monkeypatch.setattr("timetable.fields._zone_names", lambda: frozenset({"UTC", "Mars/Base"}))
+    zoneinfo.reset_tzpath(to=[str(tmp_path)])
+    body = {"name": "n", "triggerType": "Cron", "cronExpression": "30 1 * * *", "timeZone": "Mars/Base"}
+
+    answer = await api.http.post("/api/v1/schedules", json=body)
+    use_packaged_zones()
+
+    assert answer.status_code == 400, answer.text
+    [message] = answer.json()["validationErrors"]["timeZone"]
+    assert "Mars/Base" in message
     assert (await api.http.get("/api/v1/schedules")).json()["totalCount"] == 0
 
 
