@@ -381,7 +381,12 @@ def _copy_records(columns: Sequence[str], reused_from: UUID) -> Insert:
         values["output_of"] = func.coalesce(_RECORDS.c.output_of, _RECORDS.c.id)
     if "error_message" in columns:
         said = _RECORDS.c.error_message
-        values["error_message"] = case((said.is_(None), note), else_=literal(f"{note} ") + said)
+        values["error_message"] = case(
+            # Reused before: it names the execution in which the step ran.
+            (_RECORDS.c.output_of.is_not(None), said),
+            (said.is_(None), note),
+            else_=literal(f"{note} ") + said,
+        )
     source = select(*values.values()).where(_RECORDS.c.id == bindparam("old_id", type_=Uuid()))
     return insert(_RECORDS).from_select(list(values), source)
 

@@ -183,6 +183,11 @@ async def _find_execution(session: AsyncSession, execution_id: UUID) -> Executio
     return _found(await get_execution(session, execution_id), execution_id)
 
 
+def _check_not_ended(execution: Execution, verb: str) -> None:
+    if execution.status.is_terminal:
+        raise ValidationFailed(f"Cannot {verb} execution with status: {execution.status}")
+
+
 async def cancel_execution(context: Context, execution_id: UUID) -> tuple[ExecutionOut, bool]:
     """Cancels an execution and waits until it is gone.
 
@@ -191,8 +196,7 @@ async def cancel_execution(context: Context, execution_id: UUID) -> tuple[Execut
     """
     async with context.catalogue.write() as session:
         execution = await _find_execution(session, execution_id)
-        if execution.status.is_terminal:
-            raise ValidationFailed(f"Cannot cancel execution with status: {execution.status}")
+        _check_not_ended(execution, "cancel")
         # One that no worker has begun is closed here: its workflow, should it begin now, finds the record closed.
         unbegun = await close_execution(
             session,
@@ -249,14 +253,16 @@ async def _signal(
     """Signals an execution's workflow and gives it a moment to carry it out."""
     async with context.catalogue.read() as session:
         execution = await _find_execution(session, execution_id)
-    if execution.status.is_terminal:
-        raise ValidationFailed(f"Cannot {verb} execution with status: {execution.status}")
+    _check_not_ended(execution, verb)
     handle = context.temporal.get_workflow_handle(execution.workflow_id)
     try:
         await handle.signal(signal, rpc_timeout=CALL_TIMEOUT)
     except RPCError as error:
         if error.status is not RPCStatusCode.NOT_FOUND:
             raise
+        # It may have ended just now: its record is closed first.
+        async with context.catalogue.read() as session:
+            _check_not_ended(await _find_execution(session, execution_id), verb)
         raise Conflict(
             f"Cannot {verb} the execution: nothing runs it any more, its record is about to be closed."
         ) from None

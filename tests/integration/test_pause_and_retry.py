@@ -3,6 +3,7 @@
 from typing import Any
 
 import pytest
+from temporalio.client import WorkflowHandle
 
 from tests.integration.stack import Rota
 from tests.waiting import eventually
@@ -134,6 +135,44 @@ async def test_a_retry_reuses_the_groups_that_completed_and_runs_the_rest(rota: 
     assert [step["errorMessage"] for step in run] == [None, None, None]
     assert not {step["id"] for step in ended["steps"]} & {step["id"] for step in failed["steps"]}
     assert ended["progress"]["currentStepNumber"] == 3
+
+
+async def test_a_retry_of_a_retry_names_the_execution_in_which_a_step_ran(rota: Rota) -> None:
+    schedule = await rota.create(
+        executable("/bin/true"),
+        executable("/bin/false", continueOnFailure=True, executionMode="ParallelWithPrevious"),
+        executable(rota.script("mended.sh", f"#!/bin/sh\ntest -e {rota.root}/mended\n"), stepIndex=1),
+    )
+    first = await rota.ended(await rota.run(schedule))
+    second = await rota.ended((await post(rota, first["id"], "retry"))[1]["executionId"])
+    (rota.root / "mended").touch()
+
+    third = await rota.ended((await post(rota, second["id"], "retry"))[1]["executionId"])
+
+    assert (second["status"], third["status"]) == ("Failed", "CompleteWithError")
+    assert third["retryOf"] == second["id"]
+    for reused, ran in zip(third["steps"][:2], first["steps"][:2], strict=True):
+        note = f"Reused from execution {first['id']}."
+        assert reused["errorMessage"] == (f"{note} {ran['errorMessage']}" if ran["errorMessage"] else note)
+
+
+async def test_a_pause_that_comes_as_the_execution_ends_says_how_it_ended(
+    rota: Rota, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    execution_id = await rota.run(await rota.create(executable(gate(rota, "only"), workingDirectory=str(rota.root))))
+    await begun(rota, "only")
+    signal = WorkflowHandle.signal
+
+    async def ended_first(handle: WorkflowHandle[Any, Any], *arguments: Any, **options: Any) -> None:
+        (rota.root / "only.open").touch()
+        await handle.result()
+        await signal(handle, *arguments, **options)
+
+    monkeypatch.setattr(WorkflowHandle, "signal", ended_first)
+
+    status, error = await post(rota, execution_id, "pause")
+
+    assert (status, error["message"]) == (400, "Cannot pause execution with status: Complete")
 
 
 async def test_a_retry_of_a_cancelled_execution_begins_with_the_group_that_was_cut_off(rota: Rota) -> None:
