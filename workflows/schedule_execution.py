@@ -629,5 +629,6 @@ def _timeout_message(cause: TimeoutError) -> str:
     heartbeat = _last_heartbeat(cause)
     worker = f"worker {heartbeat.worker}" if heartbeat else "worker"
     if cause.type == TimeoutType.HEARTBEAT:
-        return f"The {worker} was lost: nothing was heard of it for {HEARTBEAT_TIMEOUT.total_seconds():.0f} s."
+        seconds = HEARTBEAT_TIMEOUT.total_seconds()
+        return f"The {worker} was lost, or could not reach Temporal: nothing was heard of it for {seconds:.0f} s."
     return f"The {worker} did not end the step within its limit."

@@ -198,6 +198,30 @@ async def test_a_killed_temporal_server_goes_on_where_it_was(cluster: Cluster) -
     assert (len(cluster.runs("first")), len(cluster.runs("second"))) == (1, 1)
 
 
+async def test_steps_are_given_up_where_temporal_is_away_for_longer_than_twenty_seconds(cluster: Cluster) -> None:
+    once, again = await cluster.run(cluster.gate("once")), await cluster.run(cluster.gate("again", maxAttempts=2))
+    unheard = await cluster.run(cluster.gate("unheard"))
+    pids = [await cluster.until_runs(name) for name in ("once", "again", "unheard")]
+    await cluster.kill("temporal")
+    cluster.open("unheard")
+    assert await gone(pids[2])
+    # As long as Temporal waits for a word of a worker, and a little more.
+    await asyncio.sleep(25)
+    assert [is_alive(pid) for pid in pids[:2]] == [True, True]
+    await cluster.start_server()
+
+    # The worker hears at once that its attempts count no more.
+    assert [await gone(pid) for pid in pids[:2]] == [True, True]
+    await cluster.until_runs("again", 2)
+    cluster.open("again")
+    failed, complete, lost = [await cluster.ended(execution) for execution in (once, again, unheard)]
+    assert [execution["status"] for execution in (failed, complete, lost)] == ["Failed", "Complete", "Failed"]
+    assert complete["steps"][0]["attempts"] == 2
+    for execution in (failed, lost):
+        assert "could not reach Temporal" in execution["steps"][0]["errorMessage"]
+    assert [len(cluster.runs(name)) for name in ("once", "again", "unheard")] == [1, 2, 1]
+
+
 async def test_without_temporal_a_run_is_refused_and_what_needs_only_the_catalogue_answers(cluster: Cluster) -> None:
     schedule = await cluster.call("POST", "/schedules", {"name": "s", "steps": [cluster.gate("step")]})
     cron = {"name": "cron", "triggerType": "Cron", "cronExpression": "0 3 * * *", "isEnabled": True}
