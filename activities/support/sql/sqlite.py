@@ -19,6 +19,12 @@ _BUSY_POLL_SECONDS: Final = 0.05
 
 _MEMORY: Final = ":memory:"
 
+_PROCESS_WIDE: Final = frozenset(
+    {"data_store_directory", "hard_heap_limit", "soft_heap_limit", "temp_store_directory"},
+)
+"""PRAGMAs that change every SQLite connection of a process: those of the worker's catalogue and of other steps too.
+https://www.sqlite.org/pragma.html"""
+
 _T = TypeVar("_T")
 
 
@@ -107,7 +113,10 @@ class SqliteSession(Session):
         return SqlError(one_line(str(error)), retryable=locked)
 
     def _authorize(self, action: int, name: str | None, *_: str | None) -> int:
-        """Lets a script attach only database files that the step itself could name."""
+        """Lets a script attach only database files that the step itself could name, and change its own connection alone."""
+        if action == sqlite3.SQLITE_PRAGMA and name is not None and name.lower() in _PROCESS_WIDE:
+            self._refusal = f"PRAGMA {name.lower()} is refused: it would change the whole worker"
+            return sqlite3.SQLITE_DENY
         if action != sqlite3.SQLITE_ATTACH or name in {"", _MEMORY}:
             return sqlite3.SQLITE_OK
         if name is None or not Path(name).is_absolute():

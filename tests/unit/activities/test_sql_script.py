@@ -1,4 +1,5 @@
 import asyncio
+import contextlib
 import os
 import sqlite3
 import sys
@@ -200,6 +201,18 @@ async def test_a_script_may_attach_what_the_step_may_name(tmp_path: Path) -> Non
         f"'{root}/' || 'other.db'": "ATTACH takes the absolute path of a file",
     }.items():
         assert message in str(await failure(script(root, f"attach {name} as o")))
+
+
+@pytest.mark.parametrize(
+    "pragma",
+    ["hard_heap_limit = 100000", "SOFT_HEAP_LIMIT(1)", "main.temp_store_directory = '/'", "data_store_directory = ''"],
+)
+async def test_a_script_changes_no_connection_but_its_own(tmp_path: Path, pragma: str) -> None:
+    error = await failure(script(tmp_path, f"create table t (a);\npragma {pragma}"))
+    assert "is refused: it would change the whole worker" in str(error)
+    assert str(error).startswith("statement 2 (line 2): PRAGMA ")
+    with contextlib.closing(sqlite3.connect(":memory:")) as other:
+        assert other.execute("pragma hard_heap_limit").fetchone() == (0,)
     assert not (tmp_path / "out.db").exists()
 
 
