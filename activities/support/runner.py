@@ -1,6 +1,7 @@
 """The run of one attempt: limits, heartbeats, secrets and outcomes, the same for every step type."""
 
 import asyncio
+import contextlib
 import logging
 import os
 import socket
@@ -114,7 +115,12 @@ class _Attempt:
         try:
             end = await self._run_to_end()
             is_followed = self._is_followed(end)
-            outcome = self._outcome(end, await self._close_output(is_followed=is_followed))
+            closing = asyncio.create_task(self._close_output(is_followed=is_followed))
+            while not closing.done():
+                # Its end is what counts: a cancel, or a stop of the worker, that comes only now is too late.
+                with contextlib.suppress(asyncio.CancelledError):
+                    await asyncio.wait({closing})
+            outcome = self._outcome(end, closing.result())
         finally:
             heartbeats.cancel()
         if end.failure is None:

@@ -3,6 +3,7 @@
 import asyncio
 import uuid
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Annotated, Any
 
 import pytest
@@ -11,9 +12,11 @@ from temporalio.activity import ActivityCancellationDetails
 from temporalio.exceptions import ApplicationError
 from temporalio.testing import ActivityEnvironment
 
+from activities.support.output_store import KeptOutput, OutputStore
 from activities.support.runner import step_activity
 from activities.support.step_type import StepConfig, StepFailure, StepRun, StepType
 from activities.support.worker_context import WorkerContext
+from catalogue.engine import Catalogue
 from contracts.execution import (
     FOLLOWED_TAIL_BYTES,
     OUTPUT_TAIL_BYTES,
@@ -295,3 +298,27 @@ async def test_what_a_step_remembers_is_in_its_heartbeats() -> None:
 
     assert heartbeats[-1].memo == {"run": "r1"}
     assert heartbeats[-1].worker.endswith(f"@{heartbeats[-1].host}")
+
+
+@pytest.mark.parametrize("reason", ["cancel_requested", "worker_shutdown"])
+async def test_a_cancel_that_comes_when_the_step_has_ended_changes_nothing(reason: str, tmp_path: Path) -> None:
+    storing, stored = asyncio.Event(), asyncio.Event()
+
+    class SlowStore(OutputStore):
+        async def close(self, kept: KeptOutput, *, tail_is_recorded: bool) -> str | None:
+            assert tail_is_recorded
+            self._open.discard(kept)
+            storing.set()
+            await stored.wait()
+            return None
+
+    outputs = SlowStore(Catalogue(f"sqlite:///{tmp_path}/never-opened.db"), 1024)
+    environment = ActivityEnvironment()
+    activity = step_activity(Probe(), WorkerContext(outputs=outputs), BOX)
+    step = StepInput(execution_id=uuid.uuid4(), schedule_name="s", step_id=uuid.uuid4(), name="probe")
+    running: asyncio.Future[StepOutcome] = asyncio.ensure_future(environment.run(activity, step))
+    await storing.wait()
+    environment.cancel(ActivityCancellationDetails(**{reason: True}))
+    await asyncio.sleep(0)
+    stored.set()
+    assert (await running).status is StepStatus.COMPLETED
