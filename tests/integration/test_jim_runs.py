@@ -184,9 +184,10 @@ async def test_turns_that_were_given_back_go_from_the_lists_after_a_while(
         return ended.run_id in [turn.run_id for turn in await listed_turns(rota) if turn.close_time]
 
     await eventually(is_listed)
-    assert await clear_turns(rota.temporal, older_than=timedelta(hours=1)) == 0
+    # Other tests may have left turns of theirs on this server: how many end is not looked at.
+    await clear_turns(rota.temporal, older_than=timedelta(hours=1))
     assert await is_listed()
-    assert await clear_turns(rota.temporal, older_than=timedelta(0)) == 0
+    await clear_turns(rota.temporal, older_than=timedelta(0))
 
     async def is_gone() -> bool:
         return not await is_listed()

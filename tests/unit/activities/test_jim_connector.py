@@ -21,6 +21,7 @@ from tests.jim.state import RunProfile
 from tests.unit.activities.step_runs import until
 
 EXECUTE = ".*/execute"
+PROGRESS = "/activities/[^/]*/progress"
 
 
 class Following(Continuity):
@@ -267,7 +268,7 @@ async def test_an_answer_that_does_not_come_in_time_leads_to_one_run(
 ) -> None:
     monkeypatch.setattr(connector, "_TIMEOUT", 0.2)
     shown.jim.fail("POST", EXECUTE, delay=math.inf, acted=True)
-    shown.jim.fail("GET", "/activities/[^/]*/progress", delay=math.inf)
+    shown.jim.fail("GET", PROGRESS, delay=math.inf)
     step = await shown.run()
     assert (shown.runs, step.activity_status) == (1, "Complete")
 
@@ -294,6 +295,9 @@ async def test_another_attempt_takes_up_the_run(shown: Shown, when: str) -> None
             shown.jim.fail("POST", EXECUTE, lost=True, delay=0.2)
         case "asked for":
             shown.jim.fail("POST", EXECUTE, acted=True, delay=math.inf)
+        case "ended":
+            # Without an answer it cannot hear of the end before it is lost.
+            shown.jim.fail("GET", PROGRESS, delay=math.inf)
     lost = asyncio.create_task(shown.run(step))
     await until(lambda: "known" in shown.continuity.kept)
     match when:
@@ -302,7 +306,7 @@ async def test_another_attempt_takes_up_the_run(shown: Shown, when: str) -> None
         case "running":
             await until(lambda: "activityId" in shown.continuity.kept)
         case "ended":
-            await until(lambda: shown.runs and not shown.task_statuses)
+            await until(lambda: shown.jim.count("GET", PROGRESS) and not shown.task_statuses)
     lost.cancel()
     with pytest.raises(asyncio.CancelledError):
         await lost
@@ -373,7 +377,7 @@ async def test_a_key_is_not_given_up_while_jim_has_no_database(shown: Shown) -> 
 
 
 async def test_too_many_requests_hold_every_run_of_the_key_back(shown: Shown) -> None:
-    shown.jim.fail("GET", "/activities/[^/]*/progress", status=429, retry_after=1)
+    shown.jim.fail("GET", PROGRESS, status=429, retry_after=1)
     step = shown.attempt()
     running = asyncio.create_task(shown.run(step))
     await until(lambda: step.progress and "too many requests" in (step.progress.message or ""))
