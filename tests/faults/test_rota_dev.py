@@ -87,15 +87,10 @@ async def test_killed_in_mid_run_it_goes_on_by_itself(dev: DevProcess, tmp_path:
 async def test_a_stop_ends_every_process_and_the_state_survives(
     dev: DevProcess, tmp_path: Path, number: signal.Signals
 ) -> None:
-    quick = script(tmp_path, "quick", "sleep 1; echo done >> quick.runs")
+    quick = script(tmp_path, "quick", "touch quick.begun; sleep 3; echo done >> quick.runs")
     schedule = await dev.call("POST", "/schedules", {"name": "quick", "steps": [quick]})
     execution_id = (await dev.call("POST", f"/schedules/{schedule['id']}/run"))["executionId"]
-
-    async def is_running() -> bool:
-        execution = await dev.call("GET", f"/schedule-executions/{execution_id}")
-        return bool(execution["steps"][0]["status"] == "Processing")
-
-    await eventually(is_running)
+    await eventually(lambda: asyncio.sleep(0, (tmp_path / "quick.begun").exists()))
     assert dev.process is not None
     # The processes of the step are among them.
     everything = psutil.Process(dev.process.pid).children(recursive=True)
