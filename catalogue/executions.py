@@ -356,6 +356,30 @@ async def take_up_execution(
     return execution, taken_up
 
 
+async def list_retries(session: AsyncSession, execution: Execution) -> list[tuple[UUID, ExecutionStatus]]:
+    """Returns every retry of the run that an execution is or takes up, by id with its status; itself may be among them."""
+    first = execution
+    while first.retry_of is not None and (before := await get_execution(session, first.retry_of)) is not None:
+        first = before
+    # A retry is queued after what it takes up: of the many executions of a schedule these are few.
+    query = (
+        select(Execution.id, Execution.retry_of, Execution.status)
+        .where(
+            Execution.schedule_id == first.schedule_id,
+            col(Execution.queued_at) >= first.queued_at,
+            col(Execution.retry_of).is_not(None),
+        )
+        .order_by(col(Execution.queued_at))
+    )
+    family = {first.id}
+    retries: list[tuple[UUID, ExecutionStatus]] = []
+    for retry_id, retry_of, status in (await session.exec(query)).all():
+        if retry_of in family:
+            family.add(retry_id)
+            retries.append((retry_id, ExecutionStatus(status)))
+    return retries
+
+
 def _is_complete(status: StepStatus, *, may_fail: bool) -> bool:
     """Whether a step ran to an end that let its execution go on; one that was cancelled did not run to its end."""
     return status.is_terminal and (not status.is_failure or (may_fail and status is not StepStatus.CANCELLED))

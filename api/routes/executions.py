@@ -125,7 +125,7 @@ async def cancel_execution(context: ContextDep, execution_id: ExecutionId, respo
     },
 )
 async def pause_execution(context: ContextDep, execution_id: ExecutionId, response: Response) -> ExecutionOut:
-    """Holds an execution before its next step group; steps that run are left to end."""
+    """Holds an execution before its next step group; steps that run are left to end. Refused while the last one runs."""
     execution, held = await executions.pause_execution(context, execution_id)
     if not held:
         response.status_code = status.HTTP_202_ACCEPTED
@@ -146,5 +146,8 @@ async def resume_execution(context: ContextDep, execution_id: ExecutionId, respo
 
 @router.post("/{execution_id:uuid}/retry", status_code=status.HTTP_202_ACCEPTED)
 async def retry_execution(context: ContextDep, execution_id: ExecutionId, caller: CallerDep) -> RunStarted:
-    """Starts an execution that takes up a failed or cancelled one: step groups that had completed are reused."""
+    """Starts an execution that takes up a failed or cancelled one: step groups that had completed are reused.
+
+    Refused while a retry of it is active, and after one has completed.
+    """
     return await executions.retry_execution(context, execution_id, caller)

@@ -42,6 +42,7 @@ from catalogue.executions import (
     get_executions,
     get_step_records,
     list_active_executions,
+    list_retries,
     open_execution,
     take_up_execution,
     withdraw_execution,
@@ -138,6 +139,9 @@ async def retry_execution(context: Context, execution_id: UUID, caller: ApiKey) 
     """Starts an execution that takes up a failed or cancelled one where it had stopped.
 
     It runs the other's snapshot, not the schedule as it is today; groups that had completed keep their outcomes.
+
+    Raises:
+        Conflict: A retry of the same run is active or has completed: steps would run beside it, or once more.
     """
     retry_id = uuid4()
     async with context.catalogue.write() as session:
@@ -149,6 +153,9 @@ async def retry_execution(context: Context, execution_id: UUID, caller: ApiKey) 
             raise ValidationFailed("Cannot retry an execution whose schedule was deleted")
         if not before.total_steps:
             raise ValidationFailed("Cannot retry an execution with no steps")
+        for other_id, status in await list_retries(session, before):
+            if status not in _RETRIABLE:
+                raise Conflict(f"Cannot retry execution: its retry {other_id} has the status {status}")
         execution, taken_up = await take_up_execution(
             session,
             schedule,
@@ -186,6 +193,10 @@ async def _find_execution(session: AsyncSession, execution_id: UUID) -> Executio
 def _check_not_ended(execution: Execution, verb: str) -> None:
     if execution.status.is_terminal:
         raise ValidationFailed(f"Cannot {verb} execution with status: {execution.status}")
+
+
+def _is_in_last_group(execution: Execution) -> bool:
+    return execution.status is ExecutionStatus.IN_PROGRESS and execution.current_group + 1 >= execution.total_groups
 
 
 async def cancel_execution(context: Context, execution_id: UUID) -> tuple[ExecutionOut, bool]:
@@ -230,6 +241,9 @@ async def pause_execution(context: Context, execution_id: UUID) -> tuple[Executi
 
     Returns:
         The execution, and whether it is held already.
+
+    Raises:
+        Conflict: Its last step group runs: there is nothing left before which it could be held.
     """
     return await _signal(context, execution_id, PAUSE, "pause", lambda status: status is ExecutionStatus.PAUSED)
 
@@ -254,6 +268,8 @@ async def _signal(
     async with context.catalogue.read() as session:
         execution = await _find_execution(session, execution_id)
     _check_not_ended(execution, verb)
+    if signal == PAUSE and _is_in_last_group(execution):
+        raise Conflict("Cannot pause execution: its last step group runs, and a pause holds before the next; cancel it")
     handle = context.temporal.get_workflow_handle(execution.workflow_id)
     try:
         await handle.signal(signal, rpc_timeout=CALL_TIMEOUT)

@@ -89,6 +89,21 @@ async def test_a_paused_execution_can_be_cancelled(rota: Rota) -> None:
     assert statuses(await rota.execution(execution_id)) == ["Completed", "Cancelled"]
 
 
+async def test_an_execution_whose_last_group_runs_is_not_paused(rota: Rota) -> None:
+    schedule = await rota.create(
+        executable("/bin/true"), executable(gate(rota, "last"), workingDirectory=str(rota.root), stepIndex=1)
+    )
+    execution_id = await rota.run(schedule)
+    await begun(rota, "last")
+
+    status, error = await post(rota, execution_id, "pause")
+
+    assert (status, error["code"]) == (409, "CONFLICT")
+    assert "its last step group runs" in error["message"]
+    (rota.root / "last.open").touch()
+    assert (await rota.ended(execution_id))["status"] == "Complete"
+
+
 @pytest.mark.parametrize("action", ["pause", "resume"])
 async def test_what_has_ended_can_be_neither_paused_nor_resumed(rota: Rota, action: str) -> None:
     execution_id = await rota.run(await rota.create(executable("/bin/true")))
@@ -156,15 +171,47 @@ async def test_a_retry_of_a_retry_names_the_execution_in_which_a_step_ran(rota: 
         assert reused["errorMessage"] == (f"{note} {ran['errorMessage']}" if ran["errorMessage"] else note)
 
 
+async def test_what_a_retry_takes_further_is_not_retried_again(rota: Rota) -> None:
+    mended = rota.script("mended.sh", f"#!/bin/sh\ntest -e {rota.root}/mended\n")
+    schedule = await rota.create(
+        executable(mended), executable(gate(rota, "held"), workingDirectory=str(rota.root), stepIndex=1)
+    )
+    first = await rota.ended(await rota.run(schedule))
+    second = await rota.ended((await post(rota, first["id"], "retry"))[1]["executionId"])
+    (rota.root / "mended").touch()
+
+    # Its only retry has failed: either of them may be taken up.
+    status, started = await post(rota, second["id"], "retry")
+    assert status == 202
+    await begun(rota, "held")
+    for execution in (first, second):
+        status, error = await post(rota, execution["id"], "retry")
+        assert (status, error["code"]) == (409, "CONFLICT")
+        assert error["message"].endswith(f"its retry {started['executionId']} has the status InProgress")
+    await post(rota, started["executionId"], "cancel")
+    status, started = await post(rota, first["id"], "retry")
+    assert status == 202
+    (rota.root / "held.open").touch()
+    assert (await rota.ended(started["executionId"]))["status"] == "Complete"
+
+    for execution in (first, second):
+        status, error = await post(rota, execution["id"], "retry")
+        assert (status, error["code"]) == (409, "CONFLICT")
+        assert error["message"].endswith(f"its retry {started['executionId']} has the status Complete")
+
+
 async def test_a_pause_that_comes_as_the_execution_ends_says_how_it_ended(
     rota: Rota, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    execution_id = await rota.run(await rota.create(executable(gate(rota, "only"), workingDirectory=str(rota.root))))
-    await begun(rota, "only")
+    schedule = await rota.create(
+        executable(gate(rota, "first"), workingDirectory=str(rota.root)), executable("/bin/true", stepIndex=1)
+    )
+    execution_id = await rota.run(schedule)
+    await begun(rota, "first")
     signal = WorkflowHandle.signal
 
     async def ended_first(handle: WorkflowHandle[Any, Any], *arguments: Any, **options: Any) -> None:
-        (rota.root / "only.open").touch()
+        (rota.root / "first.open").touch()
         await handle.result()
         await signal(handle, *arguments, **options)
 
