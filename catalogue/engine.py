@@ -1,13 +1,14 @@
 """Connections to the catalogue's database, SQLite or PostgreSQL, and its transactions."""
 
 import asyncio
+import sqlite3
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import Any, Final, TypeVar
 
 from sqlalchemy import Connection, Engine, create_engine, event, make_url, text
 from sqlalchemy.engine import URL
-from sqlalchemy.engine.interfaces import DBAPIConnection, IsolationLevel
+from sqlalchemy.engine.interfaces import DBAPIConnection, ExceptionContext, IsolationLevel
 from sqlalchemy.exc import ArgumentError
 from sqlalchemy.exc import TimeoutError as SQLAlchemyTimeoutError
 from sqlalchemy.ext.asyncio import create_async_engine
@@ -92,7 +93,18 @@ def _folded(text: str | None) -> str | None:
     return text and text.lower()
 
 
+def _let_go(failure: ExceptionContext) -> None:
+    """Lets the connections go beside one on which a statement failed: they may know the schema of before a migration.
+
+    SQLite reads the schema anew where a name is unknown to it, and not where a statement breaks a rule of the schema that
+    it knows: a value for a column that was generated then is refused for as long as the connection lives.
+    """
+    if getattr(failure.original_exception, "sqlite_errorcode", None) == sqlite3.SQLITE_ERROR:
+        failure.is_disconnect = True
+
+
 def _configure_sqlite_engine(engine: Engine, begin: str) -> None:
+    event.listen(engine, "handle_error", _let_go)
     event.listen(engine, "connect", _use_explicit_transactions)
     event.listen(engine, "connect", _fold_every_letter)
     event.listen(engine, "begin", lambda connection: connection.exec_driver_sql(begin))

@@ -9,6 +9,7 @@ from uuid import uuid4
 import pytest
 import sqlalchemy
 from alembic import command
+from sqlalchemy.exc import OperationalError
 from sqlmodel import SQLModel, select
 
 from catalogue.api_keys import ApiKey, Role, new_api_key
@@ -173,3 +174,28 @@ def test_a_wrong_url_is_one_clear_line(url: str) -> None:
     with pytest.raises(DatabaseUrlError, match=r"^ROTA_DATABASE_URL: ") as error:
         migrate(url)
     assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+async def test_a_process_that_ran_before_a_migration_writes_after_it(database_url: str) -> None:
+    # In this revision search_text was generated: who writes it is refused.
+    await asyncio.to_thread(command.downgrade, alembic_config(database_url), "0010")
+    catalogue = Catalogue(database_url)
+
+    async def write(name: str) -> None:
+        async with catalogue.write() as session:
+            session.add(Schedule(name=name))
+
+    try:
+        with pytest.raises(OperationalError):
+            await write("too early")
+        async with catalogue.write() as session:
+            session.add(ConnectedSystem(name="HR", connector_name="Jim"))
+        await asyncio.to_thread(migrate, database_url)
+
+        # The connection still has the schema of before.
+        with pytest.raises(OperationalError):
+            await write("late")
+        await write("on time")
+    finally:
+        await catalogue.close()
