@@ -39,6 +39,8 @@ class _Source:
     address: str
     systems: Sequence[Mapping[str, Any]]
     """As Rota imports them."""
+    notes: Mapping[int, Sequence[str]]
+    """What is otherwise than in JIM, a line each, by the id of the system."""
     left_out: Sequence[Applied]
     schedules: Sequence[Mapping[str, Any]]
 
@@ -107,12 +109,14 @@ def _read(url: str, variable: str | None, *, with_schedules: bool) -> _Source:
         ApiFailure: JIM refused, or cannot be asked.
     """
     from cli.jim_client import JimClient, jim_address
+    from cli.jim_translation import cut_description
 
     address = jim_address(url)
     key, setting = _find_key(variable)
     with JimClient(address, key, lambda line: typer.echo(line, err=True)) as jim:
         version = jim.read_version()
         systems, left_out = [], []
+        notes: dict[int, list[str]] = {}
         for system in jim.list_connected_systems():
             if system["status"] == "Deleting":
                 what = f"connected system {system['id']} {system['name']}"
@@ -122,11 +126,12 @@ def _read(url: str, variable: str | None, *, with_schedules: bool) -> _Source:
                 {"id": profile["id"], "name": profile["name"], "runType": profile["runType"], "settings": {}}
                 for profile in jim.list_run_profiles(system["id"])
             ]
+            description, notes[system["id"]] = cut_description(system["description"])
             systems.append(
                 {
                     "id": system["id"],
                     "name": system["name"],
-                    "description": system["description"],
+                    "description": description,
                     "connectorName": "Jim",
                     "settings": {"url": address, "apiKey": setting},
                     "runProfiles": profiles,
@@ -138,7 +143,7 @@ def _read(url: str, variable: str | None, *, with_schedules: bool) -> _Source:
     if with_schedules:
         held.append(f"{len(schedules)} schedules")
     typer.echo(printable(f"JIM {version} at {address}: {', '.join(held)}"))
-    return _Source(address, systems, left_out, schedules)
+    return _Source(address, systems, notes, left_out, schedules)
 
 
 def _find_key(variable: str | None) -> tuple[str, str]:
@@ -167,7 +172,8 @@ def _find_key(variable: str | None) -> tuple[str, str]:
 def _import_systems(client: ApiClient, source: _Source, *, update: bool, dry_run: bool) -> Iterator[Applied]:
     """Imports the connected systems and run profiles, all or none, and yields what became of each."""
     for system in client.import_connected_systems(source.systems, update=update, dry_run=dry_run):
-        yield _imported(f"connected system {system['id']} {system['name']}", system["result"])
+        outcome = _imported(f"connected system {system['id']} {system['name']}", system["result"])
+        yield replace(outcome, changes=[*outcome.changes, *source.notes[system["id"]]])
         for profile in system["runProfiles"]:
             yield _imported(f"run profile {profile['id']} {system['name']} - {profile['name']}", profile["result"])
     yield from source.left_out

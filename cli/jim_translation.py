@@ -44,6 +44,17 @@ _COMPARED_TIMES: Final = 8 * 24 * 60
 _COMPARED_FROM: Final = datetime(2029, 1, 1, tzinfo=UTC)
 
 
+_LONGEST_DESCRIPTION: Final = 1000
+
+
+def cut_description(text: str | None) -> tuple[str | None, list[str]]:
+    """Returns what Rota can hold of a description, and a note where that is not all of it."""
+    if text is None or len(text) <= _LONGEST_DESCRIPTION:
+        return text, []
+    note = f"description: cut to {_LONGEST_DESCRIPTION:,} of its {len(text):,} characters"
+    return text[:_LONGEST_DESCRIPTION], [note]
+
+
 @dataclass(frozen=True)
 class Translation:
     """A schedule of JIM, translated."""
@@ -56,13 +67,13 @@ class Translation:
 
 def translate(schedule: Mapping[str, Any]) -> Translation:
     """Returns a schedule of JIM's REST API (the detail, with its steps) in Rota's terms."""
-    notes: list[str] = []
+    description, notes = cut_description(schedule["description"])
     steps = list(_steps(schedule["steps"], notes))
     if schedule["steps"] and not steps:
         return Translation(None, [*notes, "left out: no step of it can come over"])
     fields = {
         "name": schedule["name"],
-        "description": schedule["description"],
+        "description": description,
         "triggerType": schedule["triggerType"],
         **_timetable(schedule, notes),
         "steps": steps,

@@ -29,7 +29,8 @@ def jim() -> Iterator[JimDouble]:
         hr = jim.state.add_system(7, "HR", description="People")
         jim.state.add_profile(40, "Full import", hr)
         jim.state.add_profile(12, "Delta import", hr, run_type="DeltaImport")
-        jim.state.add_profile(13, "Export", jim.state.add_system(3, "Directory"), run_type="Export")
+        directory = jim.state.add_system(3, "Directory", description="d" * 1200)
+        jim.state.add_profile(13, "Export", directory, run_type="Export")
         jim.state.add_system(9, "Old", status="Deleting")
         yield jim
 
@@ -83,6 +84,7 @@ async def test_connected_systems_and_run_profiles_come_with_their_ids(api: Rota,
     assert result.stdout == (
         f"JIM 0.14.0 at {jim.url}: 2 connected systems, 3 run profiles\n"
         "connected system 3 Directory: created\n"
+        "  description: cut to 1,000 of its 1,200 characters\n"
         "run profile 13 Directory - Export: created\n"
         "connected system 7 HR: created\n"
         "run profile 40 HR - Full import: created\n"

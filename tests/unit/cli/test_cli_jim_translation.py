@@ -181,3 +181,10 @@ def test_a_schedule_of_which_nothing_can_come_over_is_left_out() -> None:
     translation = translated({"stepType": "TemporalScopeReconciliation"})
     assert translation.document is None
     assert translation.notes[-1] == "left out: no step of it can come over"
+
+
+def test_a_description_that_is_too_long_is_cut_and_told() -> None:
+    translation = translated(RUN | {"stepType": "RunProfile"}, description="é" * 1234)
+    assert translation.document is not None
+    assert translation.document["description"] == "é" * 1000
+    assert translation.notes == ["description: cut to 1,000 of its 1,234 characters"]
