@@ -3,6 +3,7 @@
 import logging
 from collections.abc import Mapping, Sequence
 from datetime import datetime
+from itertools import islice
 from typing import Any, Final
 
 from fastapi import FastAPI, Request
@@ -26,6 +27,9 @@ from runtime.temporal import is_temporal_away
 _logger = logging.getLogger(__name__)
 
 FieldErrors = Mapping[str, Sequence[str]]
+
+_MAX_FIELDS: Final = 100
+"""Fields that one answer lists: a body may hold tens of thousands that are wrong."""
 
 RETRY_AFTER_SECONDS: Final = 5
 """What a client is told to wait while Temporal or the database is away."""
@@ -155,11 +159,14 @@ def _response(
     fields: FieldErrors | None = None,
     headers: Mapping[str, str] | None = None,
 ) -> JSONResponse:
+    listed = {name: list(messages) for name, messages in islice(fields.items(), _MAX_FIELDS)} if fields else None
+    if fields and len(fields) > _MAX_FIELDS:
+        details = f"{len(fields) - _MAX_FIELDS:,} more fields are wrong."
     body = ErrorResponse(
         code=code,
         message=message,
         details=details,
-        validation_errors={name: list(messages) for name, messages in fields.items()} if fields else None,
+        validation_errors=listed,
         timestamp=utc_now(),
     )
     return JSONResponse(body.model_dump(mode="json", by_alias=True), status, dict(headers) if headers else None)

@@ -10,7 +10,7 @@ from fastapi.responses import StreamingResponse
 from sqlalchemy.exc import DataError, DBAPIError, IntegrityError, InterfaceError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
-from api.errors import install_error_handlers
+from api.errors import ValidationFailed, install_error_handlers
 
 SECRET = "hunter2"
 
@@ -81,3 +81,14 @@ async def test_a_defect_after_the_answer_began_breaks_it_off() -> None:
     async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://rota") as http:
         with pytest.raises(ValueError, match="broken"):
             await http.get("/")
+
+
+async def test_of_very_many_wrong_fields_the_first_are_listed_and_the_others_counted() -> None:
+    fields = {f"steps[{number}].stepType": ["is wrong"] for number in range(1250)}
+
+    body = (await answer_to(ValidationFailed.of_fields(fields))).json()
+
+    assert list(body["validationErrors"]) == list(fields)[:100]
+    assert body["details"] == "1,150 more fields are wrong."
+    body = (await answer_to(ValidationFailed.of_fields({"name": ["is wrong"]}))).json()
+    assert (body["validationErrors"], body["details"]) == ({"name": ["is wrong"]}, None)
