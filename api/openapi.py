@@ -86,10 +86,6 @@ def _names_something(_: str, operation: Json) -> bool:
     return any(parameter["in"] == "path" for parameter in operation.get("parameters", ()))
 
 
-def _may_be_forbidden(method: str, operation: Json) -> bool:
-    return method != "get" and _has_key(method, operation)
-
-
 def _takes_version(_: str, operation: Json) -> bool:
     return any(parameter["name"] == "If-Match" for parameter in operation.get("parameters", ()))
 
@@ -102,7 +98,7 @@ def _writes(method: str, operation: Json) -> bool:
 _ERRORS: Final[Mapping[type[ApiError], Callable[[str, Json], bool]]] = {
     ValidationFailed: _has_key,
     Unauthorised: _has_key,
-    Forbidden: _may_be_forbidden,
+    Forbidden: _writes,
     NotFound: _names_something,
     Conflict: _writes,
     PreconditionFailed: _takes_version,

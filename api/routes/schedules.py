@@ -5,7 +5,7 @@ from uuid import UUID
 
 from fastapi import APIRouter, Depends, Header, Path, Query, Response, status
 
-from api.auth import CallerDep, authenticate
+from api.auth import CallerDep, authenticate, only_asks
 from api.bodies import JsonRoute
 from api.context import ContextDep
 from api.models.base import DryRun, Instant, Page
@@ -112,6 +112,7 @@ async def create_schedule(
 
 
 @router.post("/preview")
+@only_asks
 async def preview_timetable(body: PreviewRequest) -> Preview:
     """Says what a timetable means and when it would run; nothing is stored."""
     return schedules.preview_timetable(body)

@@ -283,6 +283,9 @@ async def test_keys_and_roles(api: Rota, catalogue: Catalogue) -> None:
     forbidden = await ask("POST", reader_secret)
     assert forbidden.status_code == 403
     assert forbidden.json()["code"] == "FORBIDDEN"
+    async with httpx.AsyncClient(base_url=api.http.base_url, headers={"X-API-Key": reader_secret}) as http:
+        preview = await http.post("/api/v1/schedules/preview", json={"cronExpression": "0 6 * * *"})
+    assert (preview.status_code, len(preview.json()["items"])) == (200, 10)
 
 
 async def test_names_are_unique_and_unknown_things_are_404(api: Rota) -> None:
