@@ -2,7 +2,8 @@
 
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
-from itertools import combinations, product
+from itertools import combinations, pairwise, product
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -232,6 +233,14 @@ def test_more_than_a_thousand_calendars_are_refused() -> None:
     Timetable.parse(custom(text.rpartition("|")[0]))
     # Equal calendars count once.
     Timetable.parse(custom("|".join(["0 0 L * 5L"] * 170)))
+
+
+def test_every_90_minutes_is_as_the_page_on_triggers_says() -> None:
+    text = "0 */3 * * * | 30 1-23/3 * * *"
+    assert f"`{text}`" in (Path(__file__).parents[3] / "docs" / "triggers.md").read_text("utf-8")
+    times = Timetable.parse(custom(text)).next_times(datetime(2027, 1, 1, tzinfo=UTC) - timedelta(seconds=1), 33)
+    assert {after - before for before, after in pairwise(times)} == {timedelta(minutes=90)}
+    assert (times[0].hour, times[0].minute) == (0, 0)
 
 
 # --- warnings ---------------------------------------------------------------------------------------------------
