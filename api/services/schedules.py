@@ -114,8 +114,8 @@ async def _find_version(
     session: AsyncSession,
     schedule_id: UUID,
     if_match: str | None,
-) -> tuple[Schedule, Sequence[ScheduleStep]]:
-    """Returns a schedule that is to be changed, and its steps; nobody else can change it now.
+) -> tuple[Schedule, Sequence[ScheduleStep], str]:
+    """Returns a schedule that is to be changed, its steps, and its ETag; nobody else can change it now.
 
     Raises:
         NotFound: There is none.
@@ -123,8 +123,9 @@ async def _find_version(
     """
     schedule = await find_schedule_to_change(session, schedule_id)
     steps = await (await session.connection()).run_sync(get_steps, schedule_id)
-    check_version(if_match, etag_of(schedule, steps))
-    return schedule, steps
+    etag = etag_of(schedule, steps)
+    check_version(if_match, etag)
+    return schedule, steps, etag
 
 
 async def create_schedule(
@@ -141,7 +142,7 @@ async def create_schedule(
     """
     async with context.catalogue.write() as session:
         schedule = Schedule(name=body.name)
-        return await _save(context, session, schedule, body, [], caller, dry_run=dry_run)
+        return await _save(context, session, schedule, body, [], None, caller, dry_run=dry_run)
 
 
 async def update_schedule(
@@ -164,9 +165,8 @@ async def update_schedule(
         PreconditionFailed: `if_match` names another version.
     """
     async with context.catalogue.write() as session:
-        schedule, stored = await _find_version(session, schedule_id, if_match)
-        schedule.last_updated = utc_now()
-        return await _save(context, session, schedule, body, stored, caller, dry_run=dry_run)
+        schedule, stored, etag = await _find_version(session, schedule_id, if_match)
+        return await _save(context, session, schedule, body, stored, etag, caller, dry_run=dry_run)
 
 
 async def _save(
@@ -175,12 +175,13 @@ async def _save(
     schedule: Schedule,
     body: ScheduleChange,
     stored: Sequence[ScheduleStep],
+    etag_before: str | None,
     caller: ApiKey,
     *,
     dry_run: bool,
 ) -> tuple[ScheduleDetailOut, str]:
     now = utc_now()
-    is_new = not stored and schedule.last_updated is None
+    is_new = etag_before is None
     before = None if is_new else desired_trigger(schedule, now)
     state_before = None if is_new else state_of(schedule, stored, context.box)
     _take_fields(schedule, body)
@@ -197,13 +198,15 @@ async def _save(
     if steps is not stored:
         await _check_owners(session, schedule.id, steps)
         await replace_steps(session, steps, {step.id for step in stored})
+    etag = etag_of(schedule, steps)
+    if not is_new and etag != etag_before:
+        schedule.last_updated = now
     warnings += await (await session.connection()).run_sync(_step_warnings, steps)
     ordered = sorted(steps, key=lambda step: (step.step_index, step.position))
     answer = ScheduleDetailOut(
         **_fields(schedule, len(steps), warnings=warnings).model_dump(),
         steps=[show_step(step, context.box) for step in ordered],
     )
-    etag = etag_of(schedule, steps)
     if dry_run:
         await session.rollback()
     else:
@@ -348,12 +351,13 @@ async def set_enabled(
         PreconditionFailed: `if_match` names another version.
     """
     async with context.catalogue.write() as session:
-        schedule, steps = await _find_version(session, schedule_id, if_match)
+        schedule, steps, _ = await _find_version(session, schedule_id, if_match)
         state = state_of(schedule, steps, context.box)
         now = utc_now()
         before = desired_trigger(schedule, now)
+        if schedule.is_enabled != enabled:
+            schedule.last_updated = now
         schedule.is_enabled = enabled
-        schedule.last_updated = now
         schedule.next_run_time = next_run_time(schedule, now)
         session.add(schedule)
         operation = ChangeOperation.ENABLE if enabled else ChangeOperation.DISABLE
@@ -376,7 +380,7 @@ async def delete_schedule(
         PreconditionFailed: `if_match` names another version.
     """
     async with context.catalogue.write() as session:
-        schedule, steps = await _find_version(session, schedule_id, if_match)
+        schedule, steps, _ = await _find_version(session, schedule_id, if_match)
         state = state_of(schedule, steps, context.box)
         await record_change(session, schedule, ChangeOperation.DELETE, author, state, None)
         await delete_steps(session, schedule_id)

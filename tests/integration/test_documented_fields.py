@@ -214,7 +214,7 @@ async def test_the_messages_are_those_of_jim(api: Rota) -> None:
 async def test_times_are_utc_and_end_in_z(api: Rota) -> None:
     whole = {"startAt": "2027-03-28T01:00:00.25+05:30", "endAt": "2099-01-01T00:00:00Z"}
     schedule = await api.create(TRUE, triggerType="Cron", isEnabled=True, **INTERVAL, **whole)
-    await api.http.put(f"{SCHEDULES}/{schedule['id']}", json={})
+    await api.http.put(f"{SCHEDULES}/{schedule['id']}", json={"description": "d"})
     execution_id = await api.run(schedule)
 
     for path in (

@@ -84,6 +84,22 @@ async def test_the_documented_example_comes_back_with_every_attribute(api: Rota)
     assert read.json() == created
 
 
+async def test_what_changes_nothing_is_no_update(api: Rota) -> None:
+    schedule = await api.create(TRUE, name="Still")
+    path = f"/api/v1/schedules/{schedule['id']}"
+
+    same = [await api.http.put(path, json=body) for body in ({}, {"name": "Still", "steps": schedule["steps"]})]
+    disabled = await api.http.post(f"{path}/disable")
+    assert [answer.json()["lastUpdated"] for answer in (*same, disabled)] == [None, None, None]
+
+    enabled = (await api.http.post(f"{path}/enable")).json()["lastUpdated"]
+    assert enabled is not None
+    assert (await api.http.post(f"{path}/enable")).json()["lastUpdated"] == enabled
+    changed = (await api.http.put(path, json={"description": "x"})).json()["lastUpdated"]
+    assert changed > enabled
+    assert (await api.http.put(path, json={})).json()["lastUpdated"] == changed
+
+
 async def test_put_merges_and_keeps_step_ids(api: Rota) -> None:
     schedule = await api.create(
         TRUE | {"name": "one", "timeoutSeconds": 30},
