@@ -1,7 +1,8 @@
 """Errors of the API: one shape for every 4xx and 5xx."""
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from datetime import datetime
 from itertools import islice
 from typing import Any, Final
@@ -79,6 +80,32 @@ class ValidationFailed(ApiError):
     def of_fields(cls, fields: FieldErrors) -> "ValidationFailed":
         """Returns the error of one or more fields; its message is the first field's, as JIM stops at that."""
         return cls(next(iter(fields.values()))[0], fields=fields)
+
+
+class Faults:
+    """What is wrong with the parts of a request, so that all of it can be told at once."""
+
+    def __init__(self) -> None:
+        """Begins with nothing."""
+        self._found: list[ValidationFailed] = []
+
+    @contextmanager
+    def collect(self) -> Iterator[None]:
+        """Keeps the failure of a part, and lets the next part be looked at."""
+        try:
+            yield
+        except ValidationFailed as failed:
+            self._found.append(failed)
+
+    def check(self) -> None:
+        """Raises what was found.
+
+        Raises:
+            ValidationFailed: A part has failed; the message is the first one's.
+        """
+        if self._found:
+            fields = {name: said for failed in self._found for name, said in (failed.fields or {}).items()}
+            raise ValidationFailed(self._found[0].message, fields=fields)
 
 
 class Unauthorised(ApiError):

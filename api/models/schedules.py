@@ -5,10 +5,11 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Union, get_args
 from uuid import UUID
 
-from pydantic import Field, create_model
+from pydantic import AfterValidator, Field, create_model
 from pydantic.fields import FieldInfo
 
 from activities.support.registry import step_types
+from activities.support.step_type import StepType
 from api.models.base import DIGITS, Guid, Instant, RequestModel, ResponseModel, example_of, member
 from catalogue.schedules import ExecutionMode
 from contracts.execution import ExecutionStatus, OverlapPolicy, TriggerType
@@ -28,6 +29,23 @@ else:
     IntervalUnitIn = member(IntervalUnit)
     OverlapPolicyIn = member(OverlapPolicy)
     ExecutionModeIn = member(ExecutionMode)
+
+
+def find_step_type(name: str) -> StepType[Any]:
+    """Returns the step type with this name, in any letter case.
+
+    Raises:
+        ValueError: There is none; it says which there are.
+    """
+    by_name = {known.lower(): step_type for known, step_type in step_types().items()}
+    step_type = by_name.get(name.strip().lower())
+    if step_type is None:
+        raise ValueError(f"Unknown step type: {name}. Known are {', '.join(step_types())}.")
+    return step_type
+
+
+def _step_type_name(name: str) -> str:
+    return find_step_type(name).name
 
 
 def _example_steps() -> list[dict[str, Any]]:
@@ -54,7 +72,9 @@ class StepFields(RequestModel):
     execution_mode: ExecutionModeIn = ExecutionMode.SEQUENTIAL
     """`Sequential` or `ParallelWithPrevious`. An index whose steps are all `ParallelWithPrevious` runs together with the
     group before it. `Sequential` by default."""
-    step_type: str = Field(default="RunProfile", max_length=100, json_schema_extra={"enum": list(step_types())})
+    step_type: Annotated[str, Field(max_length=100), AfterValidator(_step_type_name)] = Field(
+        default="RunProfile", json_schema_extra={"enum": list(step_types())}
+    )
     """Name of the step type, `RunProfile` by default. Fields of other types are checked, then dropped."""
     continue_on_failure: bool = False
     """Whether the execution goes on if this step fails; it then ends `CompleteWithError`. False by default."""

@@ -17,7 +17,7 @@ from sqlmodel.ext.asyncio.session import AsyncSession
 from temporalio.service import RPCError, RPCStatusCode
 
 from api.context import Context
-from api.errors import Conflict, NotFound, ValidationFailed, field_name
+from api.errors import Conflict, Faults, NotFound, ValidationFailed, field_name
 from api.models.base import Page, is_blank
 from api.models.schedules import (
     NextRuns,
@@ -184,12 +184,18 @@ async def _save(
     is_new = etag_before is None
     before = None if is_new else desired_trigger(schedule, now)
     state_before = None if is_new else state_of(schedule, stored, context.box)
-    _take_fields(schedule, body)
-    warnings = _take_timetable(schedule, body)
-    schedule.next_run_time = next_run_time(schedule, now)
+    faults = Faults()
+    warnings: list[str] = []
     steps = stored
-    if "steps" in body.model_fields_set:
-        steps = read_steps(body.steps, schedule.id, {step.id: step for step in stored}, context.box)
+    with faults.collect():
+        _take_fields(schedule, body)
+    with faults.collect():
+        warnings += _take_timetable(schedule, body)
+    with faults.collect():
+        if "steps" in body.model_fields_set:
+            steps = read_steps(body.steps, schedule.id, {step.id: step for step in stored}, context.box)
+    faults.check()
+    schedule.next_run_time = next_run_time(schedule, now)
     session.add(schedule)
     try:
         await session.flush()
@@ -219,8 +225,6 @@ async def _save(
 
 
 def _take_fields(schedule: Schedule, body: ScheduleChange) -> None:
-    if "name" in body.model_fields_set and not body.name.strip():
-        raise ValidationFailed.of_fields({"name": ["The field name may not be empty."]})
     for name in _PLAIN_FIELDS:
         if name in body.model_fields_set:
             setattr(schedule, name, getattr(body, name))
@@ -228,6 +232,8 @@ def _take_fields(schedule: Schedule, body: ScheduleChange) -> None:
         if name in body.model_fields_set:
             value = getattr(body, name)
             setattr(schedule, name, default if is_blank(value) else value)
+    if "name" in body.model_fields_set and not body.name.strip():
+        raise ValidationFailed.of_fields({"name": ["The field name may not be empty."]})
 
 
 def _take_timetable(schedule: Schedule, body: TimetableChange) -> list[str]:

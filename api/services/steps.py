@@ -10,7 +10,7 @@ from activities.support.registry import step_types
 from activities.support.step_type import StepType
 from api.errors import ValidationFailed, field_messages, field_name
 from api.models.base import is_blank
-from api.models.schedules import StepFieldsOut, StepIn, StepOut
+from api.models.schedules import StepFieldsOut, StepIn, StepOut, find_step_type
 from catalogue.schedules import ScheduleStep
 from runtime.secrets import MASK, SecretBox, mask_fields, open_fields, seal_fields, secret_fields
 
@@ -84,12 +84,11 @@ def _read_step(
 
 
 def _step_type(name: str, place: tuple[str, int]) -> StepType[Any]:
-    by_name = {known.lower(): step_type for known, step_type in step_types().items()}
-    step_type = by_name.get(name.strip().lower())
-    if step_type is None:
-        message = f"Unknown step type: {name}. Known are {', '.join(step_types())}."
-        raise ValidationFailed.of_fields({field_name([*place, "stepType"]): [message]})
-    return step_type
+    try:
+        return find_step_type(name)
+    except ValueError as error:
+        # Stored once, and gone with the package that brought it.
+        raise ValidationFailed.of_fields({field_name([*place, "stepType"]): [str(error)]}) from None
 
 
 def _config(

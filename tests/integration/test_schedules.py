@@ -100,6 +100,18 @@ async def test_what_changes_nothing_is_no_update(api: Rota) -> None:
     assert (await api.http.put(path, json={})).json()["lastUpdated"] == changed
 
 
+async def test_what_is_wrong_is_told_at_once(api: Rota) -> None:
+    steps = [TRUE | {"stepType": "Teleport"}, TRUE]
+    by_type = await api.http.post("/api/v1/schedules", json={"name": "n", "overlapPolicy": "Never", "steps": steps})
+    broken = {"name": " ", "triggerType": "Cron", "cronExpression": "nonsense", "steps": [{"stepType": "Executable"}]}
+    by_meaning = await api.http.post("/api/v1/schedules", json=broken)
+
+    assert (by_type.status_code, by_meaning.status_code) == (400, 400)
+    assert by_type.json()["validationErrors"].keys() == {"overlapPolicy", "steps[0].stepType"}
+    assert by_meaning.json()["validationErrors"].keys() == {"name", "cronExpression", "steps[0].executablePath"}
+    assert by_meaning.json()["message"] == "The field name may not be empty."
+
+
 async def test_put_merges_and_keeps_step_ids(api: Rota) -> None:
     schedule = await api.create(
         TRUE | {"name": "one", "timeoutSeconds": 30},
