@@ -24,6 +24,7 @@ from api.request_ids import request_id
 from catalogue.columns import utc_now
 from runtime.secrets import SecretKeyError
 from runtime.temporal import is_temporal_away
+from timetable import TimetableError
 
 _logger = logging.getLogger(__name__)
 
@@ -276,6 +277,12 @@ async def _on_invalid_request(request: Request, error: Exception) -> JSONRespons
     return await _on_api_error(request, ValidationFailed.of_fields(field_messages(details)))
 
 
+async def _on_unreadable_timetable(request: Request, error: Exception) -> JSONResponse:
+    assert isinstance(error, TimetableError)  # noqa: S101 - registered for this class alone
+    # What was stored may have become wrong: time zone data lose names. A change of that field mends it.
+    return await _on_api_error(request, ValidationFailed.of_fields(error.errors))
+
+
 async def _on_http_error(request: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, HTTPException)  # noqa: S101 - registered for this class alone
     message = {
@@ -368,6 +375,7 @@ def install_error_handlers(app: FastAPI) -> None:
     """Lets every error of the application answer in the one shape. Comes after every middleware that may fail."""
     app.add_exception_handler(ApiError, _on_api_error)
     app.add_exception_handler(RequestValidationError, _on_invalid_request)
+    app.add_exception_handler(TimetableError, _on_unreadable_timetable)
     app.add_exception_handler(HTTPException, _on_http_error)
     app.add_exception_handler(RPCError, _on_temporal_error)
     app.add_exception_handler(RuntimeError, _on_temporal_error)

@@ -43,7 +43,7 @@ Runs schedules: ordered steps that run in sequence or in parallel, on a cron tri
 * Every error, whatever its status, has the body `ErrorResponse`.
 * Times are UTC, ISO 8601, and end in `Z`. Fields that have no value are null, never left out.
 * In requests, names of properties, of query parameters and of enumerations are read in any letter case, unknown
-  properties are ignored, and whole numbers may be strings of digits.
+  properties are ignored (those of a schedule are named in its `warnings`), and whole numbers may be strings of digits.
 """
 
 TAGS: Final = {

@@ -30,10 +30,8 @@ from sqlmodel.ext.asyncio.session import AsyncSession
 
 from catalogue.columns import UtcDateTime, enum_column, json_column, rows_of, utc_now
 from catalogue.paging import Stretch, empty_last, read_page
-from contracts.execution import OverlapPolicy, TriggerType
+from contracts.execution import DEFAULT_CATCH_UP_SECONDS, OverlapPolicy, TriggerType
 from timetable import IntervalUnit, PatternType
-
-DEFAULT_CATCH_UP_SECONDS: Final = 3600
 
 _IDS_AT_ONCE: Final = 1000
 

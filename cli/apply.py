@@ -10,7 +10,7 @@ from typing import Any, Final, Literal
 import httpx
 import typer
 
-from cli.client import ApiClient, ApiFailure, ScheduleDetail
+from cli.client import ApiClient, ApiFailure, Schedule, ScheduleDetail
 from cli.console import EXIT_DIFFERENT, EXIT_FAILED, failure_lines, printable
 from cli.definitions import (
     DefinitionError,
@@ -38,6 +38,7 @@ Failure = ApiFailure | DefinitionError
 # Who cannot be reached, or does not know the key, refuses the next document as well.
 _FINAL_STATUSES: Final = frozenset({None, httpx.codes.UNAUTHORIZED, httpx.codes.FORBIDDEN})
 
+_STEP: Final = re.compile(r"steps\[(\d+)\]")
 _STEP_FIELD: Final = re.compile(r"steps\[(\d+)\]\..+")
 _HOW_MASKS_ARE_KEPT: Final = (
     "Or let it keep the secret of a stored step, by that step's id or by a name that both have and no other step has."
@@ -226,7 +227,7 @@ class Applier:
             body = with_reason(self._directory.resolve(document), self._reason)
             if not found:
                 created = self._client.create_schedule(body, dry_run=self._dry_run)
-                warnings = [*ignored_fields(body, created), *warning_lines(created)]
+                warnings = warning_lines(created, document)
                 return Applied(what, "created", (), warnings, None if self._dry_run else created["id"])
             return self._change_schedule(what, body, found[0]["id"])
 
@@ -244,7 +245,7 @@ class Applier:
             after, etag_after = self._client.try_update_schedule(schedule_id, body)
         except ApiFailure as failure:
             raise _with_remedy(failure, body, stored) from None
-        warnings = [*ignored_fields(document, after), *warning_lines(after)]
+        warnings = warning_lines(after, document)
         if etag_after == etag:
             return Applied(what, "unchanged", (), warnings)
         if not self._dry_run:
@@ -263,9 +264,23 @@ def _check_connector(document: Mapping[str, Any], system: Mapping[str, Any]) -> 
         )
 
 
-def warning_lines(schedule: ScheduleDetail) -> list[str]:
-    """Returns a line for each warning of the API about a schedule."""
-    return [f"warning: {schedule['name']}: {warning}" for warning in schedule["warnings"]]
+def warning_lines(schedule: Schedule, document: Mapping[str, Any] | None = None) -> list[str]:
+    """Returns a line for each warning of the API about a schedule.
+
+    Args:
+        schedule: What the API answered.
+        document: What was sent; the lines then say where in its file that stands.
+    """
+    return [
+        f"warning: {_place_of_warning(warning, document or {})}{schedule['name']}: {warning}"
+        for warning in schedule["warnings"]
+    ]
+
+
+def _place_of_warning(warning: str, document: Mapping[str, Any]) -> str:
+    step, steps = _STEP.match(warning), document.get("steps")
+    # Without steps of its own it leaves those that are stored.
+    return place_of(steps[int(step[1])] if step and isinstance(steps, list) else document)
 
 
 def _with_remedy(failure: ApiFailure, body: Mapping[str, Any], stored: ScheduleDetail) -> ApiFailure:

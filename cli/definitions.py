@@ -21,9 +21,6 @@ _PROFILE, _PROFILE_ID = "runProfile", "runProfileId"
 
 _REASON: Final = "changeReason"
 
-_NEVER_SHOWN: Final = frozenset({_REASON.lower()})
-"""What the API takes and does not show, in lower case."""
-
 
 class DefinitionError(Exception):
     """A file cannot be used; the message names the file and, where it can, the line."""
@@ -333,11 +330,11 @@ def _pick(name: object, entries: Sequence[Mapping[str, Any]], what: str) -> int:
 
 
 def ignored_fields(sent: Mapping[str, Any], answer: Mapping[str, Any]) -> list[str]:
-    """Returns a warning for each field of a document that the API's answer does not have: it was most likely misspelt.
+    """Returns a warning for each field of a connected system that the API's answer does not have: most likely misspelt.
 
-    The API ignores fields that it does not know, and shows every field that it does, also in each step.
+    The API ignores fields that it does not know, and shows every field that it does. Of a schedule it says so itself.
     """
-    known = {name.lower() for name in answer} | _NEVER_SHOWN
+    known = {name.lower() for name in answer}
     warnings = [
         f"warning: {place_of(sent)}the API does not know the field {name!r} and ignored it"
         for name in sent
@@ -347,9 +344,6 @@ def ignored_fields(sent: Mapping[str, Any], answer: Mapping[str, Any]) -> list[s
         shown = answer.get(name)
         if isinstance(value, dict) and isinstance(shown, dict):
             warnings += ignored_fields(value, shown)
-        elif isinstance(value, list) and isinstance(shown, list) and shown:
-            # Every step shows the same fields, so the first speaks for all.
-            warnings += [line for item in value if isinstance(item, dict) for line in ignored_fields(item, shown[0])]
     return warnings
 
 

@@ -36,7 +36,6 @@ from cli.definitions import (
     Document,
     definition_files,
     dump_documents,
-    ignored_fields,
     is_connected_system,
     load_documents,
     name_of,
@@ -147,24 +146,33 @@ def _facts(schedule: ScheduleDetail) -> list[tuple[str, str]]:
 
 def timetable_text(schedule: Schedule) -> str:
     """Returns when a schedule runs, in English: `At 06:00, Monday through Friday (Europe/Berlin)`."""
-    from timetable import IntervalUnit, PatternType, Timetable, TimetableFields  # noqa: PLC0415 - only `show` says it
+    from timetable import (  # noqa: PLC0415 - only `show` says it
+        IntervalUnit,
+        PatternType,
+        Timetable,
+        TimetableError,
+        TimetableFields,
+    )
 
     if schedule["triggerType"] != "Cron":
         return "On demand only"
     unit = schedule["intervalUnit"]
-    return Timetable.parse(
-        TimetableFields(
-            pattern_type=PatternType(schedule["patternType"]),
-            cron_expression=schedule["cronExpression"],
-            days_of_week=schedule["daysOfWeek"],
-            run_times=schedule["runTimes"],
-            interval_value=schedule["intervalValue"],
-            interval_unit=IntervalUnit(unit) if unit else None,
-            interval_window_start=schedule["intervalWindowStart"],
-            interval_window_end=schedule["intervalWindowEnd"],
-            time_zone=schedule["timeZone"],
-        ),
-    ).sentence
+    fields = TimetableFields(
+        pattern_type=PatternType(schedule["patternType"]),
+        cron_expression=schedule["cronExpression"],
+        days_of_week=schedule["daysOfWeek"],
+        run_times=schedule["runTimes"],
+        interval_value=schedule["intervalValue"],
+        interval_unit=IntervalUnit(unit) if unit else None,
+        interval_window_start=schedule["intervalWindowStart"],
+        interval_window_end=schedule["intervalWindowEnd"],
+        time_zone=schedule["timeZone"],
+    )
+    try:
+        return Timetable.parse(fields).sentence
+    except TimetableError:
+        # A zone that time zone data do not know any more; the API's warning says so.
+        return f"{schedule['cronExpression']} ({schedule['timeZone']})"
 
 
 _TIMETABLE_FIELDS: Final = (
@@ -444,7 +452,7 @@ def create_command(
         with told_of(document, f"schedule {name_of(document)!r}"):
             schedule = client.create_schedule(with_reason(Directory(client).resolve(document), reason))
         typer.echo(printable(f"schedule {schedule['name']}: created, id {schedule['id']}"))
-        for line in [*ignored_fields(document, schedule), *warning_lines(schedule)]:
+        for line in warning_lines(schedule, document):
             typer.echo(printable(line), err=True)
 
 
@@ -595,8 +603,13 @@ def enable_command(
     """
     with connected(url, api_key) as client:
         enabled = client.set_enabled(client.find_schedule(schedule)["id"], enabled=True, reason=reason)
-    following = f"next run {local_time(enabled['nextRunTime'])}" if enabled["nextRunTime"] else "it runs on demand only"
+    if enabled["triggerType"] == "Cron":
+        following = f"next run {local_time(enabled['nextRunTime'])}"
+    else:
+        following = "it runs on demand only"
     typer.echo(printable(f"{enabled['name']}: enabled, {following}"))
+    for line in warning_lines(enabled):
+        typer.echo(printable(line), err=True)
 
 
 @app.command("disable")

@@ -2,7 +2,7 @@
 
 from datetime import datetime
 from enum import StrEnum
-from typing import Any
+from typing import Any, Final
 from uuid import UUID
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -77,6 +77,10 @@ class OverlapPolicy(StrEnum):
     SKIP = "Skip"
     BUFFER_ONE = "BufferOne"
     ALLOW_ALL = "AllowAll"
+
+
+DEFAULT_CATCH_UP_SECONDS: Final = 3600
+"""How far back missed fires of a schedule are made up for, unless it says otherwise."""
 
 
 class StepProgress(BaseModel):

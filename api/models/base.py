@@ -4,11 +4,20 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from enum import StrEnum
+from functools import cache
 from typing import Annotated, Any, ClassVar, Final, Generic, Self, TypeVar
 from uuid import UUID
 
 from fastapi import Query
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ModelWrapValidatorHandler,
+    PrivateAttr,
+    model_validator,
+)
 from pydantic.alias_generators import to_camel
 from pydantic_core import PydanticCustomError
 
@@ -27,7 +36,7 @@ def _describe_request(schema: dict[str, Any], model: type["RequestModel"]) -> No
 class RequestModel(BaseModel):
     """Base of what the API is sent.
 
-    Property names are matched in any letter case, unknown ones are ignored, and nothing is coerced but what the types
+    Property names are matched in any letter case, unknown ones are kept apart, and nothing is coerced but what the types
     of this module say. A field's docstring is its description in OpenAPI.
     """
 
@@ -42,13 +51,28 @@ class RequestModel(BaseModel):
     openapi_examples: ClassVar[Sequence[Mapping[str, object]]] = ()
     """Whole requests for OpenAPI: each is one that the API accepts."""
 
-    @model_validator(mode="before")
+    _unknown: tuple[str, ...] = PrivateAttr(default=())
+
+    @property
+    def unknown(self) -> Sequence[str]:
+        """Names that were sent and that no field has: they count for nothing."""
+        return self._unknown
+
+    @model_validator(mode="wrap")
     @classmethod
-    def _any_letter_case(cls, data: Any) -> Any:
+    def _any_letter_case(cls, data: Any, handler: ModelWrapValidatorHandler[Self]) -> Self:
         if not isinstance(data, dict):
-            return data
-        names = {(field.alias or name).lower(): field.alias or name for name, field in cls.model_fields.items()}
-        return {names.get(key.lower(), key): value for key, value in data.items()}
+            return handler(data)
+        names = _names_of(cls)
+        read = handler({names.get(key.lower(), key): value for key, value in data.items()})
+        read._unknown = tuple(key for key in data if key.lower() not in names)  # noqa: SLF001 - its own
+        return read
+
+
+@cache
+def _names_of(model: type[RequestModel]) -> Mapping[str, str]:
+    """Returns the JSON names of a model's fields, by themselves in lower case."""
+    return {(field.alias or name).lower(): field.alias or name for name, field in model.model_fields.items()}
 
 
 def _describe_response(schema: dict[str, Any], model: type["ResponseModel"]) -> None:

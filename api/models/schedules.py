@@ -66,7 +66,8 @@ class StepFields(RequestModel):
     id: Guid | None = Field(default=None, examples=["b2c3d4e5-f6a7-4901-bcde-f12345678901"])
     """Id of the step. A step of the schedule that has it keeps what the request leaves out; any other is new."""
     step_index: Annotated[int, Field(ge=0, le=1000, examples=[0]), DIGITS] = 0
-    """Place in the order, from 0, which is the default. The steps of one index form a group and run in parallel."""
+    """Place in the order, from 0, which is the default. The steps of one index form a group and run in parallel: those
+    that run one after the other have different ones."""
     name: str | None = Field(default=None, max_length=200, examples=["Full import of HR"])
     """What executions call the step. Without it: the run profile's or the file's name."""
     execution_mode: ExecutionModeIn = ExecutionMode.SEQUENTIAL
@@ -309,7 +310,8 @@ class ScheduleOut(ResponseModel):
     skipped_count: int = Field(examples=[0])
     """How many fires were skipped."""
     warnings: list[str] = Field(examples=[[]])
-    """What may not be meant: cron text that other schedulers read otherwise, systems that do not exist yet."""
+    """What may not be meant: cron text that other schedulers read otherwise, systems that do not exist yet, `Sequential`
+    steps that share an index, fields of the request that nothing knows."""
 
 
 class ScheduleDetailOut(ScheduleOut):

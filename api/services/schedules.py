@@ -31,16 +31,19 @@ from api.models.schedules import (
     TimetableChange,
 )
 from api.services.change_history import Author, record_change, state_of
+from api.services.schedule_warnings import (
+    step_warnings,
+    trigger_warnings,
+    unknown_fields,
+    unknown_preview_fields,
+)
 from api.services.steps import read_steps, show_step
 from api.services.versions import check_version, etag_of
 from catalogue.api_keys import ApiKey
 from catalogue.change_history import ChangeOperation
 from catalogue.columns import utc_now
-from catalogue.connected_systems import existing_profiles
 from catalogue.executions import Execution, get_executions
 from catalogue.schedules import (
-    DEFAULT_CATCH_UP_SECONDS,
-    ExecutionMode,
     Schedule,
     ScheduleStep,
     count_steps,
@@ -53,7 +56,7 @@ from catalogue.schedules import (
     schedule_of_steps,
 )
 from catalogue.triggers import desired_trigger, next_run_time, timetable_fields, timetable_of
-from contracts.execution import OverlapPolicy, TriggerType
+from contracts.execution import DEFAULT_CATCH_UP_SECONDS, OverlapPolicy, TriggerType
 from runtime.triggers import Trigger, apply_trigger, remove_trigger
 from timetable import PatternType, Timetable, TimetableError, clock_change_note
 
@@ -182,15 +185,14 @@ async def _save(
 ) -> tuple[ScheduleDetailOut, str]:
     now = utc_now()
     is_new = etag_before is None
-    before = None if is_new else desired_trigger(schedule, now)
+    before = None if is_new else _present_trigger(schedule, now)
     state_before = None if is_new else state_of(schedule, stored, context.box)
     faults = Faults()
-    warnings: list[str] = []
     steps = stored
     with faults.collect():
         _take_fields(schedule, body)
     with faults.collect():
-        warnings += _take_timetable(schedule, body)
+        _take_timetable(schedule, body)
     with faults.collect():
         if "steps" in body.model_fields_set:
             steps = read_steps(body.steps, schedule.id, {step.id: step for step in stored}, context.box)
@@ -207,7 +209,11 @@ async def _save(
     etag = etag_of(schedule, steps)
     if not is_new and etag != etag_before:
         schedule.last_updated = now
-    warnings += await (await session.connection()).run_sync(_step_warnings, steps)
+    warnings = [
+        *trigger_warnings(schedule),
+        *await (await session.connection()).run_sync(step_warnings, steps),
+        *unknown_fields(body),
+    ]
     ordered = sorted(steps, key=lambda step: (step.step_index, step.position))
     answer = ScheduleDetailOut(
         **_fields(schedule, len(steps), warnings=warnings).model_dump(),
@@ -236,8 +242,8 @@ def _take_fields(schedule: Schedule, body: ScheduleChange) -> None:
         raise ValidationFailed.of_fields({"name": ["The field name may not be empty."]})
 
 
-def _take_timetable(schedule: Schedule, body: TimetableChange) -> list[str]:
-    """Settles which pattern counts and what its cron text is; returns warnings.
+def _take_timetable(schedule: Schedule, body: TimetableChange) -> None:
+    """Settles which pattern counts and what its cron text is.
 
     Raises:
         ValidationFailed: The timetable is not complete, or cannot be.
@@ -256,10 +262,9 @@ def _take_timetable(schedule: Schedule, body: TimetableChange) -> list[str]:
     if timetable is None:
         if schedule.pattern_type is not PatternType.CUSTOM:
             schedule.cron_expression = None
-        return []
+        return
     for name in ("cron_expression", "days_of_week", "run_times", "interval_window_start", "interval_window_end"):
         setattr(schedule, name, getattr(timetable.normalised, name))
-    return [] if is_manual else list(timetable.warnings)
 
 
 def _take_cron(schedule: Schedule, body: TimetableChange) -> None:
@@ -298,32 +303,18 @@ async def _check_owners(session: AsyncSession, schedule_id: UUID, steps: Sequenc
         raise ValidationFailed.of_fields(problems)
 
 
-def _step_warnings(connection: Connection, steps: Sequence[ScheduleStep]) -> list[str]:
-    """Returns what may not be meant: systems that do not exist yet, and groups that JIM would form otherwise."""
-    warnings: list[str] = []
-    places: dict[tuple[int, int], int] = {}
-    for step in sorted(steps, key=lambda step: step.position):
-        if "connected_system_id" in step.config:
-            places.setdefault((step.config["connected_system_id"], step.config["run_profile_id"]), step.position)
-    known = existing_profiles(connection, {system_id for system_id, _ in places})
-    for (system_id, profile_id), position in places.items():
-        if system_id not in known:
-            warnings.append(f"steps[{position}]: connected system {system_id} does not exist yet.")
-        elif profile_id not in known[system_id]:
-            warnings.append(
-                f"steps[{position}]: run profile {profile_id} does not exist yet on connected system {system_id}.",
-            )
-    indices = sorted({step.step_index for step in steps})
-    begun = {step.step_index for step in steps if step.execution_mode is ExecutionMode.SEQUENTIAL}
-    warnings += [
-        f"All steps of stepIndex {index} are ParallelWithPrevious: they run together with the steps before them."
-        for index in indices[1:]
-        if index not in begun
-    ]
-    return warnings
+_UNREADABLE: Final = object()
 
 
-async def _apply(context: Context, schedule_id: UUID, before: Trigger | None, after: Trigger | None) -> None:
+def _present_trigger(schedule: Schedule, now: datetime) -> object:
+    """Returns the trigger that a stored schedule has; what equals no other where its time zone is not known any more."""
+    try:
+        return desired_trigger(schedule, now)
+    except TimetableError:
+        return _UNREADABLE
+
+
+async def _apply(context: Context, schedule_id: UUID, before: object, after: Trigger | None) -> None:
     """Brings the Temporal Schedule in line, where it has to change: what needs only the catalogue does without Temporal."""
     if after == before:
         return
@@ -360,7 +351,7 @@ async def set_enabled(
         schedule, steps, _ = await _find_version(session, schedule_id, if_match)
         state = state_of(schedule, steps, context.box)
         now = utc_now()
-        before = desired_trigger(schedule, now)
+        before = _present_trigger(schedule, now)
         if schedule.is_enabled != enabled:
             schedule.last_updated = now
         schedule.is_enabled = enabled
@@ -370,7 +361,7 @@ async def set_enabled(
         changed = replace(state, snapshot={**state.snapshot, "isEnabled": enabled})
         await record_change(session, schedule, operation, author, state, changed)
         await _apply(context, schedule_id, before, desired_trigger(schedule, now))
-        return _fields(schedule, len(steps)), etag_of(schedule, steps)
+        return _fields(schedule, len(steps), warnings=trigger_warnings(schedule)), etag_of(schedule, steps)
 
 
 async def delete_schedule(
@@ -392,7 +383,7 @@ async def delete_schedule(
         await delete_steps(session, schedule_id)
         await session.delete(schedule)
         await session.flush()
-        await _apply(context, schedule_id, desired_trigger(schedule, utc_now()), None)
+        await _apply(context, schedule_id, _present_trigger(schedule, utc_now()), None)
 
 
 async def show_schedule(context: Context, schedule_id: UUID) -> tuple[ScheduleDetailOut, str]:
@@ -401,13 +392,11 @@ async def show_schedule(context: Context, schedule_id: UUID) -> tuple[ScheduleDe
     def read(connection: Connection) -> tuple[Schedule, Sequence[ScheduleStep], list[str]]:
         schedule = _found(read_schedule(connection, schedule_id), schedule_id)
         steps = get_steps(connection, schedule_id)
-        return schedule, steps, _step_warnings(connection, steps)
+        return schedule, steps, step_warnings(connection, steps)
 
     schedule, steps, warnings = await context.catalogue.read_short(read)
-    if schedule.trigger_type is TriggerType.CRON:
-        warnings = list(timetable_of(schedule).warnings) + warnings
     shown = ScheduleDetailOut(
-        **_fields(schedule, len(steps), warnings=warnings).model_dump(),
+        **_fields(schedule, len(steps), warnings=[*trigger_warnings(schedule), *warnings]).model_dump(),
         steps=[show_step(step, context.box) for step in steps],
     )
     return shown, etag_of(schedule, steps)
@@ -430,14 +419,14 @@ def preview_timetable(body: PreviewRequest) -> Preview:
         if name in body.model_fields_set and name not in {"cron_expression", *_DEFAULTED_FIELDS}:
             setattr(schedule, name, getattr(body, name))
     schedule.time_zone = body.time_zone or "UTC"
-    warnings = _take_timetable(schedule, body)
+    _take_timetable(schedule, body)
     timetable = timetable_of(schedule)
     times = timetable.next_times(body.from_ or utc_now(), body.count)
     zone = ZoneInfo(schedule.time_zone)
     return Preview(
         cron_expression=timetable.cron_expression,
         sentence=timetable.sentence,
-        warnings=warnings,
+        warnings=[*timetable.warnings, *unknown_preview_fields(body)],
         items=[
             PreviewTime(time=time, local_time=time.astimezone(zone), clock_change=clock_change_note(zone, time))
             for time in times

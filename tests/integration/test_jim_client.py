@@ -70,6 +70,7 @@ EXECUTION: Final = {
 
 def check_schedule(answer: Any) -> None:
     assert answer.keys() >= SCHEDULE
+    assert not any("unknown field" in warning for warning in answer["warnings"])
     for step in answer.get("steps", []):
         assert step.keys() >= STEP
 

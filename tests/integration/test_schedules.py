@@ -12,6 +12,7 @@ from temporalio.service import RPCError
 
 from catalogue.api_keys import Role, new_api_key
 from catalogue.engine import Catalogue
+from catalogue.schedules import get_schedule
 from contracts.ids import trigger_id
 from runtime.temporal import data_converter
 from tests.integration.stack import Rota, serving
@@ -84,6 +85,35 @@ async def test_the_documented_example_comes_back_with_every_attribute(api: Rota)
     assert read.json() == created
 
 
+async def test_what_may_not_be_meant_is_told_and_stored_all_the_same(api: Rota) -> None:
+    together = "2 steps of stepIndex 0 (the default) are Sequential, and yet run in parallel"
+    schedule = await api.create(TRUE | {"timeoutSecs": 5}, TRUE, jitter=3)
+    path = f"/api/v1/schedules/{schedule['id']}"
+
+    assert len(schedule["warnings"]) == 3
+    assert schedule["warnings"][0].startswith(together)
+    assert schedule["warnings"][1:] == [
+        "jitter: unknown field, ignored. Did you mean jitterSeconds?",
+        "steps[0].timeoutSecs: unknown field, ignored. Did you mean timeoutSeconds?",
+    ]
+    [warning] = (await api.http.get(path)).json()["warnings"]
+    assert warning.startswith(together)
+    changed = await api.http.put(path, json={"descripton": "x", "steps": [TRUE, TRUE | {"stepIndex": 1}]})
+    assert changed.json()["warnings"] == ["descripton: unknown field, ignored. Did you mean description?"]
+
+
+async def test_what_is_wrong_is_told_at_once(api: Rota) -> None:
+    steps = [TRUE | {"stepType": "Teleport"}, TRUE]
+    by_type = await api.http.post("/api/v1/schedules", json={"name": "n", "overlapPolicy": "Never", "steps": steps})
+    broken = {"name": " ", "triggerType": "Cron", "cronExpression": "nonsense", "steps": [{"stepType": "Executable"}]}
+    by_meaning = await api.http.post("/api/v1/schedules", json=broken)
+
+    assert (by_type.status_code, by_meaning.status_code) == (400, 400)
+    assert by_type.json()["validationErrors"].keys() == {"overlapPolicy", "steps[0].stepType"}
+    assert by_meaning.json()["validationErrors"].keys() == {"name", "cronExpression", "steps[0].executablePath"}
+    assert by_meaning.json()["message"] == "The field name may not be empty."
+
+
 async def test_what_changes_nothing_is_no_update(api: Rota) -> None:
     schedule = await api.create(TRUE, name="Still")
     path = f"/api/v1/schedules/{schedule['id']}"
@@ -100,16 +130,48 @@ async def test_what_changes_nothing_is_no_update(api: Rota) -> None:
     assert (await api.http.put(path, json={})).json()["lastUpdated"] == changed
 
 
-async def test_what_is_wrong_is_told_at_once(api: Rota) -> None:
-    steps = [TRUE | {"stepType": "Teleport"}, TRUE]
-    by_type = await api.http.post("/api/v1/schedules", json={"name": "n", "overlapPolicy": "Never", "steps": steps})
-    broken = {"name": " ", "triggerType": "Cron", "cronExpression": "nonsense", "steps": [{"stepType": "Executable"}]}
-    by_meaning = await api.http.post("/api/v1/schedules", json=broken)
+async def test_a_schedule_that_is_enabled_and_will_not_fire_says_so(api: Rota) -> None:
+    past = {"triggerType": "Cron", "cronExpression": "0 6 * * *", "endAt": "2020-01-01T00:00:00Z"}
+    said = (
+        "The schedule is enabled, but will not fire: its timetable has no more times until endAt, 2020-01-01T00:00:00Z."
+    )
+    schedule = await api.create(TRUE, **past)
+    path = f"/api/v1/schedules/{schedule['id']}"
+    assert schedule["warnings"] == []
 
-    assert (by_type.status_code, by_meaning.status_code) == (400, 400)
-    assert by_type.json()["validationErrors"].keys() == {"overlapPolicy", "steps[0].stepType"}
-    assert by_meaning.json()["validationErrors"].keys() == {"name", "cronExpression", "steps[0].executablePath"}
-    assert by_meaning.json()["message"] == "The field name may not be empty."
+    assert (await api.http.post(f"{path}/enable")).json()["warnings"] == [said]
+    assert (await api.http.get(path)).json()["warnings"] == [said]
+    assert (await api.http.put(path, json={})).json()["warnings"] == [said]
+    assert (await api.http.put(path, json={"endAt": None})).json()["warnings"] == []
+
+
+async def test_a_stored_time_zone_that_is_known_no_more_can_be_seen_and_mended(api: Rota, catalogue: Catalogue) -> None:
+    schedule = await api.create(TRUE, triggerType="Cron", cronExpression="0 6 * * *", isEnabled=True)
+    path = f"/api/v1/schedules/{schedule['id']}"
+    async with catalogue.write() as session:
+        stored = await get_schedule(session, uuid.UUID(schedule["id"]))
+        assert stored is not None
+        stored.time_zone = "Mars/Olympus"
+        session.add(stored)
+
+    shown = (await api.http.get(path)).json()
+    assert shown["timeZone"] == "Mars/Olympus"
+    [warning] = shown["warnings"]
+    assert warning.startswith(
+        "The timetable cannot be read any more: timeZone: 'Mars/Olympus' is not a known time zone"
+    )
+    listed = (await api.http.get("/api/v1/schedules")).json()["items"]
+    assert schedule["id"] in [item["id"] for item in listed]
+    for refused in (
+        await api.http.get(f"{path}/next-runs"),
+        await api.http.post(f"{path}/disable"),
+        await api.http.put(path, json={"description": "x"}),
+    ):
+        assert (refused.status_code, list(refused.json()["validationErrors"])) == (400, ["timeZone"])
+    mended = (await api.http.put(path, json={"timeZone": "Asia/Tokyo"})).json()
+    assert mended["warnings"] == []
+    description = await handle_of(api, mended).describe()
+    assert description.info.next_action_times[0] == datetime.fromisoformat(mended["nextRunTime"])
 
 
 async def test_put_merges_and_keeps_step_ids(api: Rota) -> None:

@@ -12,6 +12,7 @@ import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from cli.apply import warning_lines
 from cli.client import ApiClient, ApiKey
 from cli.definitions import (
     DefinitionError,
@@ -257,16 +258,29 @@ def test_unknown_names_are_told_with_file_and_line(write: Write, fields: str, me
 
 
 def test_fields_that_the_answer_lacks_are_told(write: Write) -> None:
-    path = write(
-        "a.yaml", "name: S\nTriggerType: Cron\nchangeReason: x\ntrigerType: Cron\nsteps:\n  - {a: 1}\n  - {b: 2}\n"
-    )
+    path = write("a.yaml", "name: S\nConnectorName: Jim\nconectorName: Jim\nsettings:\n  a: 1\n  b: 2\n")
     [document] = load_documents(path)
-    answer = {"name": "S", "triggerType": "Cron", "steps": [{"a": 1, "c": None}, {"a": None, "c": None}]}
+    answer = {"name": "S", "connectorName": "Jim", "settings": {"a": 1, "c": None}}
     assert ignored_fields(document, answer) == [
-        f"warning: {path}:1: the API does not know the field 'trigerType' and ignored it",
-        f"warning: {path}:7: the API does not know the field 'b' and ignored it",
+        f"warning: {path}:1: the API does not know the field 'conectorName' and ignored it",
+        f"warning: {path}:5: the API does not know the field 'b' and ignored it",
     ]
     assert ignored_fields({"settings": {"x": 1}}, {"settings": {"x": 1, "y": None}}) == []
+
+
+def test_warnings_of_the_api_say_where_in_the_file(write: Write) -> None:
+    path = write("a.yaml", "name: S\ntrigerType: Cron\nsteps:\n  - {a: 1}\n  - {b: 2}\n")
+    [document] = load_documents(path)
+    answer: Any = {
+        "name": "S",
+        "warnings": ["trigerType: unknown field, ignored.", "steps[1].b: unknown field, ignored."],
+    }
+    assert warning_lines(answer, document) == [
+        f"warning: {path}:1: S: trigerType: unknown field, ignored.",
+        f"warning: {path}:5: S: steps[1].b: unknown field, ignored.",
+    ]
+    assert warning_lines(answer, {"name": "S"}) == [f"warning: S: {warning}" for warning in answer["warnings"]]
+    assert warning_lines(answer) == warning_lines(answer, {"name": "S"})
 
 
 def test_the_identity_example_is_complete() -> None:

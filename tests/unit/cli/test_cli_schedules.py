@@ -78,3 +78,31 @@ def test_a_timetable_is_a_sentence() -> None:
     )
     assert timetable(patternType="Custom", cronExpression="0 6 * * *").startswith("At 06:00")
     assert timetable(triggerType="Manual") == "On demand only"
+    assert timetable(patternType="Custom", cronExpression="0 6 * * *", timeZone="Mars/Olympus") == (
+        "0 6 * * * (Mars/Olympus)"
+    )
+
+
+def test_what_is_set_beside_a_timetable_is_shown() -> None:
+    plain = {
+        "startAt": None,
+        "endAt": None,
+        "jitterSeconds": 0,
+        "overlapPolicy": "Skip",
+        "catchUpWindowSeconds": 3600,
+    }
+    assert trigger_options(cast("Schedule", plain)) == []
+    fields = {
+        "startAt": "2027-01-01T00:00:00Z",
+        "endAt": "2027-06-30T12:00:00Z",
+        "jitterSeconds": 90,
+        "overlapPolicy": "BufferOne",
+        "catchUpWindowSeconds": 7200,
+    }
+    assert trigger_options(cast("Schedule", fields)) == [
+        ("From", local_time("2027-01-01T00:00:00Z")),
+        ("Until", local_time("2027-06-30T12:00:00Z")),
+        ("Jitter", "up to 1m 30s later"),
+        ("Overlap", "BufferOne"),
+        ("Catch-up", "within 2h 00m"),
+    ]

@@ -1,0 +1,141 @@
+"""Warnings about a schedule: what is accepted, and may not be meant."""
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from difflib import get_close_matches
+from typing import Final
+
+from sqlalchemy import Connection
+
+from api.models.base import RequestModel, ResponseModel
+from api.models.schedules import PreviewRequest, ScheduleChange, ScheduleDetailOut, StepIn, StepOut
+from catalogue.connected_systems import existing_profiles
+from catalogue.schedules import ExecutionMode, Schedule, ScheduleStep
+from catalogue.triggers import timetable_of
+from contracts.execution import TriggerType
+from timetable import TimetableError
+
+_LISTED: Final = 20
+"""Warnings of one kind that are written out: a client may send thousands of steps, each with the same mistake."""
+
+_SHOWN_LENGTH: Final = 100
+"""How much is shown of a name that nothing knows; those that are known are shorter."""
+
+_LIKE_THIS: Final = "indices are like this"
+
+
+def _first(warnings: Sequence[str], count: int, what: str) -> list[str]:
+    """Returns the first of so many warnings, and how many more there are."""
+    rest = [f"{count - _LISTED:,} more {what}."] if count > _LISTED else []
+    return [*warnings[:_LISTED], *rest]
+
+
+def _names(*models: type[RequestModel | ResponseModel]) -> Mapping[str, str]:
+    """Returns the JSON names of the models' fields, by themselves in lower case."""
+    fields = [(name, field) for model in models for name, field in model.model_fields.items()]
+    return {(field.alias or name).lower(): field.alias or name for name, field in fields}
+
+
+# What is shown may be sent back: clients change what they have read.
+_SCHEDULE_NAMES: Final = _names(ScheduleChange, ScheduleDetailOut)
+_PREVIEW_NAMES: Final = _names(PreviewRequest, ScheduleDetailOut)
+_STEP_NAMES: Final = _names(StepIn, StepOut)
+
+
+def unknown_fields(body: ScheduleChange) -> list[str]:
+    """Returns what is said of the fields of a request that nothing knows: each once, in however many steps it is."""
+    places: dict[str, list[int]] = {}
+    for position, step in enumerate(body.steps):
+        for name in step.unknown:
+            places.setdefault(name, []).append(position)
+    return [
+        *_unknown([("", name, "") for name in body.unknown], _SCHEDULE_NAMES),
+        *_unknown(
+            [
+                (f"steps[{positions[0]}].", name, f" in {len(positions):,} steps" if len(positions) > 1 else "")
+                for name, positions in places.items()
+            ],
+            _STEP_NAMES,
+        ),
+    ]
+
+
+def unknown_preview_fields(body: PreviewRequest) -> list[str]:
+    """Returns what is said of the fields of a preview that nothing knows."""
+    return _unknown([("", name, "") for name in body.unknown], _PREVIEW_NAMES)
+
+
+def _unknown(sent: Sequence[tuple[str, str, str]], known: Mapping[str, str]) -> list[str]:
+    """Returns a line for each name that is not known.
+
+    Args:
+        sent: Where it was sent, the name, and how often.
+        known: Names by themselves in lower case.
+    """
+    unknown = [(place, name[:_SHOWN_LENGTH], often) for place, name, often in sent if name.lower() not in known]
+    # Only those that are listed are compared, which takes a while.
+    listed = [
+        f"{place}{name}: unknown field, ignored{often}.{_guess(name, known)}"
+        for place, name, often in unknown[:_LISTED]
+    ]
+    return _first(listed, len(unknown), "unknown fields were ignored")
+
+
+def _guess(name: str, known: Mapping[str, str]) -> str:
+    close = get_close_matches(name.lower(), known, n=1)
+    return f" Did you mean {known[close[0]]}?" if close else ""
+
+
+def trigger_warnings(schedule: Schedule) -> list[str]:
+    """Returns what may not be meant with when a schedule runs, as it is stored."""
+    if schedule.trigger_type is not TriggerType.CRON:
+        return []
+    try:
+        warnings = list(timetable_of(schedule).warnings)
+    except TimetableError as error:
+        # Time zone data may lose a name that they had when it was stored.
+        return [f"The timetable cannot be read any more: {error}."]
+    if schedule.is_enabled and schedule.next_run_time is None:
+        until = f" until endAt, {schedule.end_at:%Y-%m-%dT%H:%M:%SZ}" if schedule.end_at else ""
+        warnings.append(f"The schedule is enabled, but will not fire: its timetable has no more times{until}.")
+    return warnings
+
+
+def step_warnings(connection: Connection, steps: Sequence[ScheduleStep]) -> list[str]:
+    """Returns what may not be meant with the steps: systems that do not exist yet, and their groups."""
+    return [*_missing_systems(connection, steps), *group_warnings(steps)]
+
+
+def _missing_systems(connection: Connection, steps: Sequence[ScheduleStep]) -> list[str]:
+    warnings: list[str] = []
+    places: dict[tuple[int, int], int] = {}
+    for step in sorted(steps, key=lambda step: step.position):
+        if "connected_system_id" in step.config:
+            places.setdefault((step.config["connected_system_id"], step.config["run_profile_id"]), step.position)
+    known = existing_profiles(connection, {system_id for system_id, _ in places})
+    for (system_id, profile_id), position in places.items():
+        if system_id not in known:
+            warnings.append(f"steps[{position}]: connected system {system_id} does not exist yet.")
+        elif profile_id not in known[system_id]:
+            warnings.append(
+                f"steps[{position}]: run profile {profile_id} does not exist yet on connected system {system_id}.",
+            )
+    return warnings
+
+
+def group_warnings(steps: Sequence[ScheduleStep]) -> list[str]:
+    """Returns what is said of indices whose steps run otherwise than their modes sound, or than JIM runs them."""
+    begun = Counter(step.step_index for step in steps if step.execution_mode is ExecutionMode.SEQUENTIAL)
+    joined = [
+        f"All steps of stepIndex {index} are ParallelWithPrevious: they run together with the steps before them."
+        for index in sorted({step.step_index for step in steps})[1:]
+        if index not in begun
+    ]
+    together = [
+        f"{count:,} steps of stepIndex {index}{'' if index else ' (the default)'} are Sequential, and yet run in parallel, "
+        "as all steps of one index do. To run them one after the other, give each a stepIndex of its own; else make all "
+        "but the first ParallelWithPrevious."
+        for index, count in sorted(begun.items())
+        if count > 1
+    ]
+    return [*_first(joined, len(joined), _LIKE_THIS), *_first(together, len(together), _LIKE_THIS)]
