@@ -45,6 +45,9 @@ class Schedule(TypedDict):
     timeZone: str
     startAt: str | None
     endAt: str | None
+    overlapPolicy: str
+    catchUpWindowSeconds: int
+    jitterSeconds: int
     isEnabled: bool
     lastRunTime: str | None
     nextRunTime: str | None

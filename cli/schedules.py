@@ -47,6 +47,7 @@ from cli.difference import holds_mask
 from cli.export import schedule_document, write_documents
 from cli.history import print_diff, print_versions
 from cli.watch import watch_and_exit
+from contracts.execution import DEFAULT_CATCH_UP_SECONDS, OverlapPolicy
 
 app = typer.Typer(
     help="Schedules: list, show, preview, create, export, apply, run, enable, disable, delete, history.",
@@ -133,6 +134,7 @@ def _facts(schedule: ScheduleDetail) -> list[tuple[str, str]]:
     facts.append(("Timetable", timetable_text(schedule)))
     if schedule["triggerType"] == "Cron":
         facts.append(("Cron", schedule["cronExpression"] or "-"))
+        facts += trigger_options(schedule)
     facts += [
         ("Enabled", "yes" if schedule["isEnabled"] else "no"),
         ("Next run", local_time(schedule["nextRunTime"])),
@@ -142,6 +144,19 @@ def _facts(schedule: ScheduleDetail) -> list[tuple[str, str]]:
         last = f"last for {local_time(schedule['lastSkippedTime'])}"
         facts.append(("Skipped", f"{schedule['skippedCount']} times, an execution was still active; {last}"))
     return facts
+
+
+def trigger_options(schedule: Schedule) -> list[tuple[str, str]]:
+    """Returns what is set of a cron schedule beside its timetable, each with its label; defaults are left out."""
+    jitter, catch_up = schedule["jitterSeconds"], schedule["catchUpWindowSeconds"]
+    options = [
+        ("From", local_time(schedule["startAt"]) if schedule["startAt"] else None),
+        ("Until", local_time(schedule["endAt"]) if schedule["endAt"] else None),
+        ("Jitter", f"up to {duration(jitter)} later" if jitter else None),
+        ("Overlap", schedule["overlapPolicy"] if schedule["overlapPolicy"] != OverlapPolicy.SKIP else None),
+        ("Catch-up", f"within {duration(catch_up)}" if catch_up != DEFAULT_CATCH_UP_SECONDS else None),
+    ]
+    return [(label, text) for label, text in options if text is not None]
 
 
 def timetable_text(schedule: Schedule) -> str:

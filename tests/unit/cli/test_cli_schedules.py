@@ -6,7 +6,8 @@ from typing import Any, cast
 from rich.console import Console
 
 from cli.client import Schedule
-from cli.schedules import print_steps, timetable_text
+from cli.console import local_time
+from cli.schedules import print_steps, timetable_text, trigger_options
 
 STEP: dict[str, Any] = {
     "id": "x",
