@@ -5,10 +5,12 @@ import re
 import sys
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, Annotated, Final, Literal, TypeVar
+from typing import TYPE_CHECKING, Annotated, Final, TypeVar
 
 import typer
+from rich.table import Table
 
+from cli.console import cell, local_time, make_console, one_of, plain_table
 from runtime.settings import load_settings
 
 if TYPE_CHECKING:
@@ -20,6 +22,8 @@ if TYPE_CHECKING:
 app = typer.Typer(help="API keys: made, listed and revoked in the catalogue itself.", no_args_is_help=True)
 
 Answer = TypeVar("Answer")
+
+ROLES: Final = ("Administrator", "Reader")
 
 _DURATION: Final = re.compile(r"(\d{1,5})d")
 
@@ -57,7 +61,12 @@ def _expiry(text: str) -> datetime:
 def create(
     name: Annotated[str, typer.Option(help="What the key is for; unique.")],
     role: Annotated[
-        Literal["Administrator", "Reader"], typer.Option(help="Administrator may change things, Reader may read.")
+        str,
+        typer.Option(
+            parser=one_of(ROLES),
+            metavar="|".join(ROLES),
+            help="Administrator may change things, Reader may read.",
+        ),
     ],
     expires: Annotated[
         datetime | None,
@@ -86,23 +95,20 @@ def create(
 @app.command("list")
 def list_keys() -> None:
     """Lists the keys, without their secrets."""
-    from rich.console import Console
-    from rich.table import Table
-
     from catalogue.api_keys import list_api_keys
     from catalogue.columns import utc_now
 
     async def work(catalogue: "Catalogue") -> Table:
-        table = Table("Name", "Role", "Begins with", "Created", "State")
+        table = plain_table("Name", "Role", "Begins with", "Created", "State")
         async with catalogue.read() as session:
             for key in await list_api_keys(session):
                 state = "revoked" if key.revoked else "valid" if key.is_valid(utc_now()) else "expired"
                 if state == "valid" and key.expires:
-                    state = f"valid until {key.expires:%Y-%m-%d %H:%M}Z"
-                table.add_row(key.name, key.role, key.key_prefix, f"{key.created:%Y-%m-%d %H:%M}Z", state)
+                    state = f"valid until {local_time(key.expires.isoformat())}"
+                table.add_row(cell(key.name), key.role, key.key_prefix, local_time(key.created.isoformat()), state)
         return table
 
-    Console().print(_with_catalogue(work))
+    make_console().print(_with_catalogue(work))
 
 
 @app.command("revoke")

@@ -4,11 +4,11 @@ import json
 import os
 import re
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from datetime import datetime
 from io import TextIOWrapper
-from typing import Annotated, Any, Final
+from typing import Annotated, Any, Final, TypeVar
 
 import typer
 from rich.console import Console
@@ -68,6 +68,21 @@ def make_console(*, stderr: bool = False) -> Console:
     if not stream.isatty() and "COLUMNS" not in os.environ:
         console.width = _PIPE_WIDTH
     return console
+
+
+Name = TypeVar("Name", bound=str)
+
+
+def one_of(names: Iterable[Name]) -> Callable[[str], Name]:
+    """Returns what reads one of these names, in any letter case; Typer's own refusal would show them in lower case."""
+    known = {name.lower(): name for name in names}
+
+    def read(text: str) -> Name:
+        if text.lower() not in known:
+            raise typer.BadParameter(f"{text!r} is none of {', '.join(known.values())}")
+        return known[text.lower()]
+
+    return read
 
 
 @contextmanager

@@ -18,6 +18,7 @@ from cli.console import (
     elapsed,
     local_time,
     make_console,
+    one_of,
     plain_table,
     print_json,
     print_line,
@@ -49,7 +50,7 @@ def list_command(
     status: Annotated[
         list[ExecutionStatus] | None,
         typer.Option(
-            case_sensitive=False,
+            parser=one_of(ExecutionStatus),
             metavar="STATUS",
             help=f"Only executions in this state; may be repeated. One of {', '.join(ExecutionStatus)}.",
         ),

@@ -4,8 +4,7 @@ import asyncio
 import os
 import sys
 
-from catalogue.api_keys import Role, find_api_key, new_api_key
-from catalogue.columns import utc_now
+from catalogue.api_keys import Role, find_api_key, find_api_key_by_name, new_api_key
 from catalogue.engine import Catalogue
 from catalogue.migrations import migrate
 from cli.catalogue_access import catalogue_failures, check_catalogue_url
@@ -13,6 +12,16 @@ from cli.client import api_key_file
 from runtime.errors import StartError
 from runtime.logs import configure_logging
 from runtime.settings import Settings, load_settings
+
+
+async def _free_name(catalogue: Catalogue) -> str:
+    """Returns the name of the next key: `rota dev`, and with a number where the file of one before was lost."""
+    name, number = "rota dev", 1
+    async with catalogue.read() as session:
+        while await find_api_key_by_name(session, name) is not None:
+            number += 1
+            name = f"rota dev {number}"
+    return name
 
 
 async def _make_first_key(settings: Settings) -> None:
@@ -23,7 +32,7 @@ async def _make_first_key(settings: Settings) -> None:
             known = path.read_text().strip()
             if await catalogue.read_short(lambda connection: find_api_key(connection, known)) is not None:
                 return
-        row, secret = new_api_key(f"rota dev {utc_now():%Y-%m-%d %H:%M:%S.%f}", Role.ADMINISTRATOR)
+        row, secret = new_api_key(await _free_name(catalogue), Role.ADMINISTRATOR)
         # The file first: a key whose secret nobody has would be of no use.
         descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
         with os.fdopen(descriptor, "w") as file:

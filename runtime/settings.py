@@ -52,7 +52,10 @@ def _names(value: object) -> object:
 
 
 def _seconds(value: object) -> object:
-    return float(value) if isinstance(value, str) else value
+    try:
+        return float(value) if isinstance(value, str) else value
+    except ValueError:
+        raise ValueError("Input should be a number of seconds") from None
 
 
 Seconds = Annotated[timedelta, BeforeValidator(_seconds)]
@@ -173,7 +176,8 @@ def load_settings(**overrides: Any) -> Settings:
         first = error.errors()[0]
         name = str(first["loc"][0]) if first["loc"] else "settings"
         given = "" if name in _SECRETS else f" (given: {first['input']!r})"
-        raise SettingsError(f"{_PREFIX}{name.upper()}: {first['msg']}{given}") from None
+        reason = first["msg"].removeprefix("Value error, ")
+        raise SettingsError(f"{_PREFIX}{name.upper()}: {reason}{given}") from None
 
 
 def unknown_variables(environment: Iterable[str]) -> list[str]:

@@ -20,9 +20,11 @@ from cli.console import (
     last_line,
     local_time,
     make_console,
+    one_of,
     printable,
 )
 from cli.definitions import DefinitionError
+from contracts.execution import ExecutionStatus
 from tests.unit.cli.samples import NOW, at
 
 
@@ -110,6 +112,13 @@ def test_where_nobody_looks_a_row_stays_one_line(monkeypatch: pytest.MonkeyPatch
     assert make_console().width == 400
     monkeypatch.setenv("COLUMNS", "72")
     assert make_console().width == 72
+
+
+def test_a_wrong_name_is_answered_with_those_that_there_are() -> None:
+    read = one_of(ExecutionStatus)
+    assert read("completewitherror") is ExecutionStatus.COMPLETE_WITH_ERROR
+    with pytest.raises(typer.BadParameter, match="'Nope' is none of Queued, InProgress, Complete,"):
+        read("Nope")
 
 
 @pytest.mark.parametrize(

@@ -1,16 +1,18 @@
 """What keeps a command from starting is one line, and a secret is not in it."""
 
+import re
 import socket
 import sqlite3
 import subprocess
 import sys
+from importlib.metadata import version
 from pathlib import Path
-from typing import get_args, get_type_hints
 
 import pytest
 from alembic.util import CommandError
 from sqlalchemy.exc import OperationalError, ProgrammingError
 from temporalio.envconfig import ClientConfig
+from typer.testing import CliRunner
 
 from catalogue.api_keys import Role
 from catalogue.migrations import migrate
@@ -18,6 +20,7 @@ from cli import api_keys, dev, main
 from cli.catalogue_access import CatalogueUnusable, catalogue_failures, check_catalogue_url
 from cli.demo import empty_demo_dir
 from cli.ports import Ports
+from cli.prepare import prepare
 from runtime.settings import Settings, SettingsError
 
 PASSWORD = "swordfish"
@@ -70,6 +73,36 @@ def test_keys_before_the_first_migration(
     code, line = refused(capsys, "api-key", *command)
     assert code == 1
     assert line.endswith("is not at the newest schema: run `rota migrate`")
+
+
+def test_the_keys_of_rota_dev_have_names_that_can_be_read(data_dir: Path) -> None:
+    settings = Settings(data_dir=data_dir)
+    settings.make_data_dir()
+    for _ in range(2):
+        prepare(settings)
+        (data_dir / "api-key").unlink()
+
+    head, *keys = CliRunner().invoke(main.app, ["api-key", "list"]).stdout.splitlines()
+
+    assert head.split() == ["Name", "Role", "Begins", "with", "Created", "State"]
+    assert [re.split(r"  +", line)[:2] for line in keys] == [
+        ["rota dev", "Administrator"],
+        ["rota dev 2", "Administrator"],
+    ]
+
+
+def test_the_version_is_told() -> None:
+    result = CliRunner().invoke(main.app, ["--version"])
+    assert (result.exit_code, result.stdout) == (0, f"rota {version('rota')}\n")
+
+
+def test_a_wrong_setting_says_what_would_be_right(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("ROTA_DRAIN_SECONDS", "soon")
+    code, line = refused(capsys, "worker")
+    assert code == 2
+    assert line == "rota: ROTA_DRAIN_SECONDS: Input should be a number of seconds (given: 'soon')"
 
 
 @pytest.mark.parametrize("command", ["migrate", "api", "worker"])
@@ -175,7 +208,7 @@ def test_a_catalogue_of_a_newer_version(data_dir: Path, capsys: pytest.CaptureFi
 
 
 def test_the_roles_of_a_key_are_the_catalogues() -> None:
-    assert get_args(get_type_hints(api_keys.create)["role"]) == tuple(role.value for role in Role)
+    assert tuple(role.value for role in Role) == api_keys.ROLES
 
 
 @pytest.mark.parametrize(
