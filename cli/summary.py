@@ -40,9 +40,13 @@ def has_failed(step: ExecutionStep) -> bool:
 
 
 def step_message(step: ExecutionStep) -> str:
-    """Returns why a step failed, or, while it is tried again, why its last attempt did."""
+    """Returns why a step failed or what it waits for, or, while it is tried again, why the attempt before failed."""
     said = last_line(step["errorMessage"] or "")
-    return said if not said or StepStatus(step["status"]).is_terminal else f"before: {said}"
+    if said and step["attemptHistory"] and not StepStatus(step["status"]).is_terminal:
+        before = step["attemptHistory"][-1]
+        if before["errorMessage"] == step["errorMessage"]:
+            return f"attempt {before['number']} failed: {said}"
+    return said
 
 
 def count_statuses(steps: Iterable[ExecutionStep]) -> str:

@@ -136,7 +136,8 @@ class ChangeLog:
             if StepStatus(step["status"]).is_terminal and not was_started(step):
                 unreached += 1
                 continue
-            at = step["completedAt"] or step["startedAt"]
+            # What runs again began earlier: its start is that of its first attempt.
+            at = step["completedAt"] or (None if step["attemptHistory"] else step["startedAt"])
             time_of_day = f"{(parse_time(at) if at else now).astimezone():%H:%M:%S}"
             yield time_of_day, f"[{number}/{groups}] {step['name']}: {_state_line(step, now)}"
         if unreached:

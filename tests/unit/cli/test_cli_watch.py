@@ -133,11 +133,13 @@ def test_each_change_is_a_line_and_nothing_else_is() -> None:
         "Identity sync: Queued",
         "[1/2] one: Queued",
     ]
-    moved = [step("one", "Processing", -5, attempts=2, errorMessage="Timed out"), step("two", "Processing", -5)]
+    first_try = {"number": 1, "errorMessage": "Timed out"}
+    again = step("one", "Processing", -5, attempts=2, errorMessage="Timed out", attemptHistory=[first_try])
+    moved = [again, step("two", "Processing", -5)]
     shown = execution("InProgress", [moved, [step("three", "Waiting")]])
     assert told(log, shown) == [
         "Identity sync: InProgress",
-        "[1/2] one: Processing, attempt 2: before: Timed out",
+        "[1/2] one: Processing, attempt 2: attempt 1 failed: Timed out",
         "[1/2] two: Processing",
     ]
     assert told(log, shown) == []
@@ -153,6 +155,15 @@ def test_each_change_is_a_line_and_nothing_else_is() -> None:
         "1 step was not started",
         "Identity sync: Failed",
     ]
+
+
+def test_what_runs_again_is_told_with_the_time_of_that() -> None:
+    log = ChangeLog()
+    tried = [{"number": 1, "errorMessage": "Timed out"}]
+    log.lines(Sight(execution("InProgress", [[step("one", "Processing", -900)]]), None), NOW)
+    waiting = step("one", "Queued", -900, attempts=2, errorMessage="No worker is free.", attemptHistory=tried)
+    [line] = log.lines(Sight(execution("InProgress", [[waiting]]), None), NOW)
+    assert line == f"{NOW.astimezone():%H:%M:%S}  [1/1] one: Queued, attempt 2: No worker is free."
 
 
 def test_an_outage_is_told_when_it_begins_and_when_it_ends() -> None:
