@@ -172,6 +172,7 @@ class ExecutionStep(TypedDict):
     attempts: int
     attemptHistory: list[StepAttempt]
     host: str | None
+    processesEnded: int
     progress: StepProgress | None
 
 
@@ -389,7 +390,18 @@ class ApiClient:
         Raises:
             ApiFailure: No schedule has the name, or several do.
         """
-        return name_or_id if _is_guid(name_or_id) else self.find_schedule(name_or_id)["id"]
+        if _is_guid(name_or_id):
+            return name_or_id
+        try:
+            return self.find_schedule(name_or_id)["id"]
+        except ApiFailure as failure:
+            if failure.status != httpx.codes.NOT_FOUND:
+                raise
+            raise ApiFailure(
+                f"{failure.message} One that is deleted is found by its id, which `rota schedules delete` has printed "
+                "and `rota executions list --json` shows as scheduleId.",
+                status=failure.status,
+            ) from None
 
     def find_schedules(self, name: str) -> list[Schedule]:
         """Returns the schedules with exactly this name; an API other than Rota's may have several."""

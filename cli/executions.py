@@ -126,7 +126,7 @@ def show_command(
     console.print()
     print_summary(console, detail, datetime.now(UTC), with_output=not output)
     for step in detail["steps"]:
-        for line in _attempt_lines(step):
+        for line in [*_attempt_lines(step), *_ended_lines(step)]:
             print_line(console, line)
     if output:
         for step in detail["steps"]:
@@ -146,6 +146,14 @@ def _attempt_lines(step: ExecutionStep) -> Iterator[str]:
         line = f"{step['name']}, attempt {attempt['number']}: {attempt['status']} after {took} on {attempt['host']}"
         line += "" if attempt["isCounted"] else ", not counted"
         yield f"{line}: {attempt['errorMessage']}" if attempt["errorMessage"] else line
+
+
+def _ended_lines(step: ExecutionStep) -> Iterator[str]:
+    """Yields what is said of processes that did not end by themselves."""
+    count = step["processesEnded"]
+    if count:
+        yield ""
+        yield f"{step['name']}: Rota ended {count} {'process' if count == 1 else 'processes'} that it had started"
 
 
 def _facts(execution: ExecutionDetail) -> list[tuple[str, str]]:

@@ -47,7 +47,7 @@ from cli.difference import holds_mask
 from cli.export import schedule_document, write_documents
 from cli.history import print_diff, print_versions
 from cli.watch import watch_and_exit
-from contracts.execution import DEFAULT_CATCH_UP_SECONDS, OverlapPolicy
+from contracts.execution import ACTIVE_STATUSES, DEFAULT_CATCH_UP_SECONDS, OverlapPolicy
 
 app = typer.Typer(
     help="Schedules: list, show, preview, create, export, apply, run, enable, disable, delete, history.",
@@ -653,7 +653,7 @@ def delete_command(
     url: UrlOption = DEFAULT_API_URL,
     api_key: KeyOption = None,
 ) -> None:
-    """Deletes a schedule. Its past executions and its history stay; a running one goes on.
+    """Deletes a schedule. Its past executions and its history stay; one that runs goes on, and is named.
 
     Example: rota schedules delete "Daily sync" --yes
     """
@@ -663,7 +663,10 @@ def delete_command(
         if not yes:
             typer.confirm(f"Delete the schedule {name} ({found['id']})?", abort=True, err=True)
         client.delete_schedule(found["id"], reason=reason)
-    typer.echo(f"{name}: deleted")
+        running = client.list_executions(schedule_id=found["id"], statuses=sorted(ACTIVE_STATUSES))
+    typer.echo(f"{name}: deleted; its history stays: rota schedules history {found['id']}")
+    for execution in running:
+        typer.echo(f"{name}: an execution goes on; this ends it: rota executions cancel {execution['id']}")
 
 
 @app.command("history")

@@ -244,7 +244,9 @@ async def test_an_export_makes_the_same_schedule_where_there_is_none(cli: Cli) -
     )
     await cli.run("export", "--out", str(cli.folder))
     before = await cli.stored()
-    await cli.run("delete", "S", "--yes")
+    deleted = await cli.run("delete", "S", "--yes")
+    assert deleted.stdout == f"S: deleted; its history stays: rota schedules history {before['S']['id']}\n"
+    assert "Deleted" in (await cli.run("history", before["S"]["id"])).stdout
 
     assert (await cli.apply()).exit_code == 0
 

@@ -36,6 +36,7 @@ def step(
         "attempts": 1,
         "attemptHistory": [],
         "host": None,
+        "processesEnded": 0,
         "progress": None,
     }
     return cast("ExecutionStep", plain | fields)

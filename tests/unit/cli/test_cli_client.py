@@ -167,6 +167,14 @@ def test_a_schedule_is_found_by_its_exact_name_only() -> None:
             client.find_schedule("DAILY SYNC 2")
 
 
+def test_the_history_of_a_deleted_schedule_is_asked_for_by_its_id() -> None:
+    with client_of(schedules_named("Daily sync")) as client:
+        assert client.find_schedule_id(A_GUID) == A_GUID
+        assert client.find_schedule_id("Daily sync") == "id-0"
+        with pytest.raises(ApiFailure, match=r"no schedule 'Weekly'.* One that is deleted is found by its id"):
+            client.find_schedule_id("Weekly")
+
+
 def test_several_schedules_of_one_name_are_told_by_their_ids() -> None:
     with client_of(schedules_named("Twice", "Twice")) as client, pytest.raises(ApiFailure, match="id-0, id-1"):
         client.find_schedule("Twice")

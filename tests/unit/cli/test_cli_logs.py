@@ -100,7 +100,7 @@ def test_show_prints_each_attempt_and_the_output_of_a_failed_step_once(monkeypat
         }
         for number, message in ((1, "The worker was stopped."), (2, None))
     ]
-    failed = step("Bad", "Failed", -9, -8, outputTail="a line\n", attemptHistory=attempts)
+    failed = step("Bad", "Failed", -9, -8, outputTail="a line\n", attemptHistory=attempts, processesEnded=2)
     shown = execution("Failed", [[failed]])
     monkeypatch.setattr(ApiClient, "get_execution", lambda *_: shown)
     arguments = ["show", EXECUTION_ID, "--api-key", "rota_ak_" + "0" * 64]
@@ -112,6 +112,7 @@ def test_show_prints_each_attempt_and_the_output_of_a_failed_step_once(monkeypat
         assert result.exit_code == 0
         assert "Bad, attempt 1: Failed after 1.0s on h, not counted: The worker was stopped.\n" in result.output
         assert "Bad, attempt 2: Failed after 1.0s on h\n" in result.output
+        assert "Bad: Rota ended 2 processes that it had started\n" in result.output
         assert result.output.count("a line") == 1
     assert "Output of Bad:" in with_output.output
     assert f"All output: rota executions logs {EXECUTION_ID}\n" in plain.output
