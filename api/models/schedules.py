@@ -37,10 +37,13 @@ def find_step_type(name: str) -> StepType[Any]:
     Raises:
         ValueError: There is none; it says which there are.
     """
-    by_name = {known.lower(): step_type for known, step_type in step_types().items()}
-    step_type = by_name.get(name.strip().lower())
+    known = step_types()
+    # As it is written, nearly always: there may be ten thousand steps.
+    step_type = known.get(name)
     if step_type is None:
-        raise ValueError(f"Unknown step type: {name}. Known are {', '.join(step_types())}.")
+        step_type = {other.lower(): known[other] for other in known}.get(name.strip().lower())
+    if step_type is None:
+        raise ValueError(f"Unknown step type: {name}. Known are {', '.join(known)}.")
     return step_type
 
 
