@@ -17,7 +17,7 @@ class ExecutableConfig(StepConfig):
         title="Executable path",
         examples=["bin/export-report"],
         description="Program to run, under the script roots of the worker (`ROTA_SCRIPT_ROOTS`). A relative path is "
-        "looked for under each of them, a bare name (`python3`) then on the PATH of steps, too: what is found there is "
+        "looked for under each of them, a bare name (`python3`) then on the PATH of the worker: what is found there is "
         "refused where it lies outside the script roots, links resolved.",
     )
     arguments: str | None = Field(

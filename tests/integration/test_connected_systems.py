@@ -284,7 +284,7 @@ async def test_a_step_may_name_what_does_not_exist_yet(api: Rota) -> None:
     system = await made(api, **COMMAND, name="HR")
     step = {"stepType": "RunProfile", "connectedSystemId": system["id"], "runProfileId": 7}
 
-    schedule = await api.create(step, {**step, "connectedSystemId": 8})
+    schedule = await api.create(step, {**step, "connectedSystemId": 8, "stepIndex": 1})
 
     assert schedule["warnings"] == [
         f"steps[0]: run profile 7 does not exist yet on connected system {system['id']}.",
