@@ -20,7 +20,7 @@ from uuid import uuid4
 import psutil
 import pytest
 
-from activities.support import process, supervisor
+from activities.support import marker, process, supervisor
 from activities.support.marker import MARKER, end_orphans, new_marker
 from activities.support.output import OutputTail
 from activities.support.process import Command, run_process
@@ -429,15 +429,19 @@ async def test_a_killed_worker_leaves_nothing_behind(token: str) -> None:
     await until(lambda: not alive(token))
 
 
-async def _orphan(token: str, marker: str) -> asyncio.subprocess.Process:
+async def _orphan(token: str, value: str) -> asyncio.subprocess.Process:
     """Starts a process outside every step that has a marker, and a child without one that ignores SIGTERM."""
     script = "trap '' TERM; env -i sleep 600 & wait"
     return await asyncio.create_subprocess_exec(
-        "/bin/sh", "-c", script, token, env={"PATH": os.defpath, MARKER: marker}, start_new_session=True
+        "/bin/sh", "-c", script, token, env={"PATH": os.defpath, marker.MARKER: value}, start_new_session=True
     )
 
 
-async def test_a_worker_that_starts_ends_the_orphans_of_dead_ones_alone(token: str) -> None:
+async def test_a_worker_that_starts_ends_the_orphans_of_dead_ones_alone(
+    token: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # One of its own: workers that other tests start meanwhile would end them, too.
+    monkeypatch.setattr(marker, "MARKER", f"{MARKER}_{uuid4().hex}")
     own = new_marker()
     space, pid, born, run = own.split(".")
     dead = [
