@@ -3,6 +3,7 @@
 import asyncio
 import sqlite3
 from collections.abc import AsyncIterator, Callable
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from typing import Any, Final, TypeVar
 
@@ -148,6 +149,9 @@ class Catalogue:
             for engine in (self._writers.sync_engine, self._short_writers):
                 configure_sqlite_writers(engine)
         self._write_turns = asyncio.Semaphore(1 if self.is_sqlite else _WRITERS)
+        # Threads of its own: one that waits for a database that is away goes on waiting when nobody waits for it any more,
+        # and those of the event loop are for others, such as steps.
+        self._threads = ThreadPoolExecutor(thread_name_prefix="catalogue")
 
     def _options(self, isolation_level: IsolationLevel, **connect_args: Any) -> dict[str, Any]:
         """Returns what connections are made with: the level and what psycopg's `connect` takes are PostgreSQL's."""
@@ -181,7 +185,7 @@ class Catalogue:
 
         try:
             async with asyncio.timeout(_TURN_SECONDS):
-                return await asyncio.to_thread(run)
+                return await self._in_thread(run)
         except TimeoutError:
             raise SQLAlchemyTimeoutError(f"no answer within {_TURN_SECONDS} s") from None
 
@@ -228,7 +232,10 @@ class Catalogue:
                 return work(connection)
 
         async with self._write_turn():
-            return await asyncio.to_thread(run)
+            return await self._in_thread(run)
+
+    async def _in_thread(self, work: Callable[[], Answer]) -> Answer:
+        return await asyncio.get_running_loop().run_in_executor(self._threads, work)
 
     async def ping(self) -> None:
         """Asks the database for an answer.
@@ -244,3 +251,4 @@ class Catalogue:
         await self._writers.dispose()
         await asyncio.to_thread(self._short_readers.dispose)
         await asyncio.to_thread(self._short_writers.dispose)
+        self._threads.shutdown(wait=False)

@@ -1,6 +1,9 @@
 """A database and a Temporal that take connections and never answer: a host that is frozen, a firewall that drops."""
 
 import asyncio
+import contextlib
+import os
+import sqlite3
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -8,6 +11,7 @@ import httpx
 import pytest
 from temporalio.client import Client
 
+from catalogue import engine
 from catalogue.engine import sync_url
 from runtime.settings import Settings
 from runtime.temporal import data_converter
@@ -47,3 +51,22 @@ async def test_readiness_says_so_soon(silent_port: int, tmp_path: Path) -> None:
 @pytest.mark.parametrize(("query", "seconds"), [("", "10"), ("?connect_timeout=3", "3"), ("?sslmode=require", "10")])
 def test_a_server_that_never_answers_is_given_up(query: str, seconds: str) -> None:
     assert sync_url(f"postgresql://rota@db.example/rota{query}").query["connect_timeout"] == seconds
+
+
+async def test_a_catalogue_that_does_not_answer_takes_no_thread_of_others(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Writes wait for longer than this test may take.
+    monkeypatch.setattr(engine, "_SQLITE_BUSY_SECONDS", 600)
+    catalogue = engine.Catalogue(f"sqlite:///{tmp_path / 'rota.db'}")
+    await catalogue.ping()
+    with contextlib.closing(sqlite3.connect(tmp_path / "rota.db", isolation_level=None)) as other:
+        other.execute("BEGIN IMMEDIATE")
+        for _ in range(2 * (os.cpu_count() or 1) + 8):
+            with pytest.raises(TimeoutError):
+                async with asyncio.timeout(0.01):
+                    await catalogue.write_short(lambda connection: connection.exec_driver_sql("SELECT 1"))
+
+        assert await asyncio.to_thread(int) == 0
+        other.execute("ROLLBACK")
+    await catalogue.close()
