@@ -19,8 +19,9 @@ dev: $(READY) ## Temporal with its Web UI, the API and a worker, in the foregrou
 test: $(READY) ## the test suite
 	@$(BIN)/pytest -n auto --maxprocesses 4 --dist worksteal
 
+# Most of them wait most of the time: more of them at once than there are cores.
 test-faults: $(READY) ## killed servers, outages, lost workers
-	@$(BIN)/pytest -m faults
+	@$(BIN)/pytest -m faults -n 4 --dist worksteal
 
 lint: $(READY) ## formatting, lint, types, import directions, migrations against models
 	@$(BIN)/ruff format --check .

@@ -58,17 +58,13 @@ class Cluster:
                 start_new_session=True,
             )
 
-    async def rota(self, *arguments: str) -> str:
-        """Runs a command of `rota` to its end and returns what it printed."""
-        process = await asyncio.create_subprocess_exec(
-            *(sys.executable, "-m", "cli.main", *arguments),
-            cwd=self.folder,
-            env=self.environment,
-            stdout=asyncio.subprocess.PIPE,
-        )
-        printed, _ = await process.communicate()
-        assert process.returncode == 0, printed
-        return printed.decode()
+    async def prepare(self) -> None:
+        """Makes schema and API key, in one process."""
+        data = self.folder / "data"
+        data.mkdir()
+        await self._spawn("prepare", sys.executable, "-m", "cli.prepare")
+        assert await self.processes.pop("prepare").wait() == 0, (self.folder / "prepare.log").read_text()
+        self.key = (data / "api-key").read_text().strip()
 
     async def start_server(self) -> None:
         command = server_command(
@@ -78,7 +74,7 @@ class Cluster:
 
     async def start_api(self) -> None:
         await self._spawn("api", sys.executable, "-m", "cli.main", "api", "--port", str(self.ports[1]))
-        await eventually(self._is_ready, seconds=60)
+        await eventually(self._is_ready, seconds=120)
 
     async def start_worker(self, name: str = "worker", *arguments: str, **environment: str) -> None:
         await self._spawn(name, sys.executable, "-m", "cli.main", "worker", *arguments, **environment)
@@ -109,6 +105,10 @@ class Cluster:
             if process.returncode is None:
                 process.kill()
             await process.wait()
+
+    def logged(self, name: str, text: str) -> list[str]:
+        """Returns the lines of a process's log that hold a text."""
+        return [line for line in (self.folder / f"{name}.log").read_text().splitlines() if text in line]
 
     async def ask(self, method: str, path: str, body: Any = None) -> httpx.Response:
         async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{self.ports[1]}/api/v1", timeout=40) as http:
@@ -185,11 +185,9 @@ async def running(folder: Path, database_url: str | None = None) -> AsyncIterato
     cluster = Cluster(folder, database_url or f"sqlite:///{folder}/rota.db")
     try:
         await cluster.start_server()
-        await cluster.rota("migrate")
-        printed = await cluster.rota("api-key", "create", "--name", "faults", "--role", "Administrator")
-        cluster.key = next(line for line in printed.splitlines() if line.startswith("rota_ak_"))
-        await cluster.start_api()
+        await cluster.prepare()
         await cluster.start_worker()
+        await cluster.start_api()
         yield cluster
     finally:
         await cluster.close()

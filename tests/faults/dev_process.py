@@ -2,11 +2,12 @@
 
 import asyncio
 import os
+import random
 import signal
 import socket
 import sys
-from contextlib import ExitStack
 from dataclasses import dataclass, field
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -15,13 +16,22 @@ import psutil
 
 from tests.waiting import eventually
 
+_PORTS = range(10_000, 32_000)
+"""Below those that systems give to clients. A server that was killed comes back to its port: meanwhile no connection,
+another test's or that of its own clients as they try again, may have been given it."""
+
 
 def free_ports(count: int) -> list[int]:
-    with ExitStack() as stack:
-        sockets = [stack.enter_context(socket.socket()) for _ in range(count)]
-        for probe in sockets:
-            probe.bind(("127.0.0.1", 0))
-        return [int(probe.getsockname()[1]) for probe in sockets]
+    return list(islice(filter(_is_free, random.sample(_PORTS, len(_PORTS))), count))
+
+
+def _is_free(port: int) -> bool:
+    with socket.socket() as probe:
+        try:
+            probe.bind(("127.0.0.1", port))
+        except OSError:
+            return False
+    return True
 
 
 @dataclass
@@ -50,7 +60,7 @@ class DevProcess:
             stderr=log,
         )
         log.close()
-        await eventually(self._is_ready, seconds=60)
+        await eventually(self._is_ready, seconds=120)
 
     async def _is_ready(self) -> bool:
         assert self.process is not None

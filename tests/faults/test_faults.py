@@ -11,6 +11,7 @@ from pathlib import Path
 import psutil
 import pytest
 
+from contracts.names import RECORD_PROGRESS
 from tests.faults.cluster import Cluster, gone, is_alive, running, running_on_postgres
 from tests.waiting import eventually
 
@@ -113,7 +114,9 @@ async def test_a_killed_supervisor_fails_its_step_and_the_worker_ends_what_is_le
 
 
 async def test_what_a_killed_worker_and_supervisor_leave_is_ended_by_the_next_worker(cluster: Cluster) -> None:
-    execution_id = await cluster.run(cluster.gate("step"))
+    # Asked to end, it does not: a worker that another test starts right now would need a second to kill it.
+    text = "trap '' TERM; echo $$ >> step.runs; while :; do sleep 0.05; done"
+    execution_id = await cluster.run(cluster.script("step", text))
     pid = await cluster.until_runs("step")
     supervisor = supervisor_of(pid)
     # Stopped, it does not see its worker die.
@@ -242,7 +245,7 @@ async def test_a_worker_without_temporal_says_so_in_few_lines(cluster: Cluster) 
     await cluster.kill("temporal")
 
     def lines(text: str) -> list[str]:
-        return [line for line in (cluster.folder / "worker.log").read_text().splitlines() if text in line]
+        return cluster.logged("worker", text)
 
     # What keeps the upkeep says so every ROTA_UPKEEP_SECONDS, which is one here; meanwhile every poller tries again.
     await eventually(
@@ -306,6 +309,15 @@ async def test_postgresql_killed_in_mid_run_loses_nothing_and_runs_nothing_twice
         assert (await cluster.ended(again))["status"] == "Complete"
 
 
+async def until_a_write_has_failed(cluster: Cluster) -> None:
+    """Waits until a worker has given up a try to write a record, which it makes again."""
+
+    async def failed() -> bool:
+        return any(RECORD_PROGRESS in line for line in cluster.logged("worker", "as failed"))
+
+    await eventually(failed, seconds=60)
+
+
 async def test_a_locked_sqlite_file_is_waited_for(cluster: Cluster) -> None:
     execution_id = await cluster.run(cluster.gate("first"), cluster.gate("second", stepIndex=1))
     await cluster.until_runs("first")
@@ -313,8 +325,7 @@ async def test_a_locked_sqlite_file_is_waited_for(cluster: Cluster) -> None:
     other.execute("begin immediate")
     cluster.open("first")
     cluster.open("second")
-    # A try to write the record gives up after some seconds, and is made again.
-    await asyncio.sleep(8)
+    await until_a_write_has_failed(cluster)
     assert (await cluster.execution(execution_id))["status"] == "InProgress"
     assert cluster.runs("second") == []
     other.execute("rollback")
