@@ -21,8 +21,18 @@ from runtime.errors import StartError
 _ASYNC_DRIVERS: Final = {"sqlite": "sqlite+aiosqlite", "postgresql": "postgresql+psycopg"}
 _SYNC_DRIVERS: Final = {"sqlite": "sqlite", "postgresql": "postgresql+psycopg"}
 
-_CONNECT_SECONDS: Final = 10
-"""How long a server may take to answer at all, unless the URL says otherwise: by itself the driver waits 130 s."""
+_LIMITS: Final = {
+    "connect_timeout": "10",
+    "tcp_user_timeout": "20000",
+    "keepalives_idle": "10",
+    "keepalives_interval": "5",
+    "keepalives_count": "3",
+}
+"""When a server counts as gone, in seconds but for `tcp_user_timeout`, unless the URL says otherwise. By itself the driver
+waits 130 s for a connection, and for a host that vanished in the middle of a statement two hours."""
+
+_READ_ONLY: Final = "25006"
+"""SQLSTATE of a PostgreSQL server that refuses to write, as a standby does."""
 
 # A writer waits this long for another writer before it fails. Writes are short: one that waits longer is in trouble.
 _SQLITE_BUSY_SECONDS: Final = 15
@@ -47,8 +57,8 @@ def _driver_url(url: str, drivers: dict[str, str]) -> URL:
     backend = parsed.get_backend_name()
     if backend not in drivers:
         raise DatabaseUrlError(f"ROTA_DATABASE_URL: {backend} is not supported; use sqlite or postgresql")
-    if backend == "postgresql" and "connect_timeout" not in parsed.query:
-        parsed = parsed.update_query_dict({"connect_timeout": str(_CONNECT_SECONDS)})
+    if backend == "postgresql":
+        parsed = parsed.update_query_dict(_LIMITS | dict(parsed.query))
     return parsed.set(drivername=drivers[backend])
 
 
@@ -76,6 +86,15 @@ def configure_sqlite(connection: DBAPIConnection, _record: ConnectionPoolEntry |
     ):
         cursor.execute(f"PRAGMA {pragma}")
     cursor.close()
+
+
+def _leave_standby(context: ExceptionContext) -> None:
+    """Takes a server that does not write for one that is gone: after a failover some time passes until all know it.
+
+    What was tried may then be tried again, on a new connection.
+    """
+    if getattr(context.original_exception, "sqlstate", None) == _READ_ONLY:
+        context.is_disconnect = True
 
 
 def _use_explicit_transactions(connection: Any, record: ConnectionPoolEntry) -> None:
@@ -148,6 +167,9 @@ class Catalogue:
                 _configure_sqlite_engine(engine, "BEGIN")
             for engine in (self._writers.sync_engine, self._short_writers):
                 configure_sqlite_writers(engine)
+        else:
+            for engine in (self._writers.sync_engine, self._short_writers):
+                event.listen(engine, "handle_error", _leave_standby)
         self._write_turns = asyncio.Semaphore(1 if self.is_sqlite else _WRITERS)
         # Threads of its own: one that waits for a database that is away goes on waiting when nobody waits for it any more,
         # and those of the event loop are for others, such as steps.

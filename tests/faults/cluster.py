@@ -13,6 +13,7 @@ from typing import Any
 
 import httpx
 import psutil
+import psycopg
 import pytest
 
 from runtime.embedded import server_command
@@ -213,6 +214,12 @@ class Postgres:
 
     def start(self) -> None:
         self._server.ensure_postgres_running()
+
+    def refuse_writes(self, *, refuse: bool) -> None:
+        """Lets it refuse to write, as a standby does."""
+        with psycopg.connect(self.url, autocommit=True) as connection:
+            connection.execute(f"ALTER SYSTEM SET default_transaction_read_only = {'on' if refuse else 'off'}")
+            connection.execute("SELECT pg_reload_conf()")
 
     def close(self) -> None:
         self._server.cleanup()

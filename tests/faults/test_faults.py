@@ -1,6 +1,7 @@
 """The faults of docs/reliability.md, each injected for real: what becomes of the steps, and what the record says."""
 
 import asyncio
+import os
 import signal
 import sqlite3
 from collections.abc import AsyncIterator
@@ -307,6 +308,30 @@ async def test_postgresql_killed_in_mid_run_loses_nothing_and_runs_nothing_twice
         assert (len(cluster.runs("first")), len(cluster.runs("second"))) == (1, 1)
         again = await cluster.run(cluster.script("again", "echo hello"))
         assert (await cluster.ended(again))["status"] == "Complete"
+
+
+async def test_a_database_that_refuses_to_write_is_waited_for(tmp_path: Path) -> None:
+    async with running_on_postgres(tmp_path) as (cluster, postgres):
+        execution_id = await cluster.run(cluster.gate("first"), cluster.gate("second", stepIndex=1))
+        await cluster.until_runs("first")
+        await asyncio.to_thread(postgres.refuse_writes, refuse=True)
+
+        async def is_refused() -> bool:
+            return (await cluster.ask("POST", "/schedules", {"name": os.urandom(6).hex()})).status_code == 503
+
+        assert await eventually(is_refused)
+        cluster.open("first")
+        cluster.open("second")
+        await until_a_write_has_failed(cluster)
+        assert [step["status"] for step in (await cluster.execution(execution_id))["steps"]] == [
+            "Processing",
+            "Waiting",
+        ]
+        await asyncio.to_thread(postgres.refuse_writes, refuse=False)
+
+        ended = await cluster.ended(execution_id)
+        assert ended["status"] == "Complete"
+        assert (len(cluster.runs("first")), len(cluster.runs("second"))) == (1, 1)
 
 
 async def until_a_write_has_failed(cluster: Cluster) -> None:

@@ -3,12 +3,16 @@
 import asyncio
 import contextlib
 import os
+import socket
 import sqlite3
+import sys
 from collections.abc import AsyncIterator
 from pathlib import Path
 
 import httpx
+import psycopg
 import pytest
+from sqlalchemy import NullPool, create_engine
 from temporalio.client import Client
 
 from catalogue import engine
@@ -51,6 +55,21 @@ async def test_readiness_says_so_soon(silent_port: int, tmp_path: Path) -> None:
 @pytest.mark.parametrize(("query", "seconds"), [("", "10"), ("?connect_timeout=3", "3"), ("?sslmode=require", "10")])
 def test_a_server_that_never_answers_is_given_up(query: str, seconds: str) -> None:
     assert sync_url(f"postgresql://rota@db.example/rota{query}").query["connect_timeout"] == seconds
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="other systems name or have these options otherwise")
+def test_a_server_whose_host_vanishes_is_given_up(postgres_url: str) -> None:
+    # The kernel alone notices: this is what it is told.
+    with create_engine(sync_url(postgres_url), poolclass=NullPool).connect() as connection:
+        driver = connection.connection.driver_connection
+        assert isinstance(driver, psycopg.Connection)
+        with socket.socket(fileno=os.dup(driver.fileno())) as link:
+            if link.family == socket.AF_UNIX:
+                pytest.skip("a server that is reached through a file is on this host")
+            milliseconds = link.getsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT)
+            seconds = link.getsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE)
+
+    assert (milliseconds, seconds) == (20000, 10)
 
 
 async def test_a_catalogue_that_does_not_answer_takes_no_thread_of_others(
