@@ -8,6 +8,7 @@ import asyncio
 import logging
 import threading
 from collections import deque
+from itertools import islice
 from typing import Final
 from uuid import UUID
 
@@ -24,6 +25,9 @@ _LIVE_BYTES: Final = 256 * 1024
 _CLOSE_SECONDS: Final = 3.0
 """Given to the last write of an attempt. Only a catalogue that is away needs longer, and nobody waits for that."""
 
+_CLOSE_BYTES: Final = 8 * 1024 * 1024
+"""About as much is stored in one such write: of attempts that end at the same time, one by one would take too long."""
+
 _logger = logging.getLogger(__name__)
 
 
@@ -34,8 +38,12 @@ class OutputStore:
         """Keeps at most `limit` bytes of each attempt, half of them from its beginning and half from its end."""
         self._catalogue = catalogue
         self._half = limit // 2
+        self._together = max(_CLOSE_BYTES // limit, 1)
         self._open: set[KeptOutput] = set()
         self._storing: asyncio.Task[None] | None = None
+        self._last: dict[KeptOutput, asyncio.Future[str | None]] = {}
+        """Whose last write is due, and who waits for what came of it."""
+        self._closing: asyncio.Task[None] | None = None
         # One write at a time: what an attempt has stored is known only when the write has ended.
         self._turn = asyncio.Lock()
         self._is_failing = False
@@ -61,11 +69,26 @@ class OutputStore:
         self._open.discard(kept)
         if not kept.has_unstored(OUTPUT_TAIL_BYTES if tail_is_recorded else 0) and not kept.has_gap:
             return None
-        try:
-            async with asyncio.timeout(_CLOSE_SECONDS):
-                return await self._store([kept], is_last=True)
-        except TimeoutError:
-            return f"no answer within {_CLOSE_SECONDS:.0f} s"
+        told: asyncio.Future[str | None] = asyncio.get_running_loop().create_future()
+        self._last[kept] = told
+        if self._closing is None or self._closing.done():
+            self._closing = asyncio.create_task(self._store_the_last())
+        return await told
+
+    async def _store_the_last(self) -> None:
+        while self._last:
+            outputs = list(islice(self._last, self._together))
+            try:
+                async with asyncio.timeout(_CLOSE_SECONDS):
+                    problem = await self._store(outputs, is_last=True)
+            except TimeoutError:
+                problem = f"no answer within {_CLOSE_SECONDS:.0f} s"
+                # Those that have waited meanwhile would wait as long, one after another.
+                outputs = list(self._last)
+            for kept in outputs:
+                told = self._last.pop(kept)
+                if not told.done():
+                    told.set_result(problem)
 
     async def _store_until_all_are_closed(self) -> None:
         while self._open:

@@ -4,19 +4,21 @@ import asyncio
 import re
 import threading
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 import sqlalchemy
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from sqlalchemy import Connection
 from sqlmodel import Session, SQLModel, col, select
 
 from activities.support.output_store import KeptOutput, OutputStore
 from api.services.output import OutputText
 from catalogue.engine import Catalogue
 from catalogue.executions import StepRecord
+from catalogue.migrations import migrate
 from catalogue.output import StepOutput, store_output
 from catalogue.schedules import ExecutionMode
 from contracts.execution import OUTPUT_TAIL_BYTES
@@ -171,3 +173,51 @@ async def test_a_catalogue_that_does_not_answer_is_not_waited_for(
     await catalogue.close()
 
     assert problem == "no answer within 0 s"
+
+
+async def test_attempts_that_end_while_a_write_goes_on_are_stored_together(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    url = f"sqlite:///{tmp_path / 'rota.db'}"
+    migrate(url)
+    catalogue = Catalogue(url)
+    writes = count_writes(catalogue, monkeypatch)
+    store = OutputStore(catalogue, 128 * 1024)
+    outputs = [store.open(uuid.uuid4(), 1) for _ in range(100)]
+    for kept in outputs:
+        kept.add(b"x")
+
+    assert await asyncio.gather(*(store.close(kept, tail_is_recorded=False) for kept in outputs)) == [None] * 100
+    assert len(writes) == 2
+    await catalogue.close()
+
+
+async def test_a_catalogue_that_does_not_answer_holds_a_hundred_attempts_no_longer_than_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("activities.support.output_store._CLOSE_SECONDS", 0.1)
+    catalogue = Catalogue(f"sqlite:///{tmp_path / 'empty.db'}")
+    writes = count_writes(catalogue, monkeypatch)
+    store = OutputStore(catalogue, 1024 * 1024)
+    outputs = [store.open(uuid.uuid4(), 1) for _ in range(100)]
+    for kept in outputs:
+        kept.add(b"x")
+    async with catalogue.write():
+        problems = await asyncio.gather(*(store.close(kept, tail_is_recorded=False) for kept in outputs))
+    await catalogue.close()
+
+    assert problems == ["no answer within 0 s"] * 100
+    assert len(writes) == 1
+
+
+def count_writes(catalogue: Catalogue, monkeypatch: pytest.MonkeyPatch) -> list[object]:
+    """Returns a list that has an item for each write to a catalogue from now on."""
+    writes: list[object] = []
+    write_short = catalogue.write_short
+
+    async def counted(work: Callable[[Connection], None]) -> None:
+        writes.append(work)
+        await write_short(work)
+
+    monkeypatch.setattr(catalogue, "write_short", counted)
+    return writes
