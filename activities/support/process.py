@@ -40,6 +40,12 @@ _POLL_SECONDS: Final = 0.05
 _WATCH_SECONDS: Final = 1.0
 """Between two looks whether a supervisor was stopped."""
 
+_MOST_LOST: Final = 3
+"""After so many new supervisors that were gone before they took a step, the step is lost."""
+
+_IDLE_SECONDS: Final = 6.0
+"""A supervisor that waits for its next step is gone after 5 s."""
+
 _logger = logging.getLogger(__name__)
 
 
@@ -132,21 +138,60 @@ async def _run_to_end(run: _Run, output: OutputTail, on_ended: Callable[[int], N
     return end.exit_code
 
 
+@dataclass(frozen=True)
+class _Supervisor:
+    """A supervisor that has a step, or has had one."""
+
+    control: socket.socket
+    process: psutil.Process | None
+    """None where it is gone."""
+
+
 class _Launcher:
     """The process that forks supervisors: one for this process, started with its first step, gone with it."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
+        self._idle: list[_Supervisor] = []
         self._process: subprocess.Popen[bytes] | None = None
         self._channel: socket.socket | None = None
 
-    def fork_supervisor(self, descriptors: Sequence[int]) -> None:
-        """Hands a control socket, stdout and stderr to a new supervisor.
+    def idle_supervisor(self) -> "_Supervisor | None":
+        """Returns a supervisor that waited for its next step; it may be gone."""
+        with self._lock:
+            return self._idle.pop() if self._idle else None
+
+    def keep(self, supervisor: "_Supervisor") -> None:
+        """Takes back a supervisor that may see to another step."""
+        with self._lock:
+            self._idle.append(supervisor)
+
+    def drop_gone(self) -> None:
+        """Forgets the supervisors that have waited long enough."""
+        with self._lock:
+            gone = [other for other in self._idle if _is_at_end(other.control)]
+            self._idle = [other for other in self._idle if other not in gone]
+        for other in gone:
+            other.control.close()
+
+    def fork_supervisor(self) -> socket.socket:
+        """Returns the socket of a new supervisor.
 
         Raises:
             BlockingIOError: Too many are waiting to be forked; try again.
             OSError: The launcher cannot be started.
         """
+        ours, theirs = socket.socketpair()
+        with theirs:
+            try:
+                self._hand_over(theirs)
+            except OSError:
+                ours.close()
+                raise
+        ours.settimeout(0)
+        return ours
+
+    def _hand_over(self, control: socket.socket) -> None:
         with self._lock:
             channel = self._channel
             if channel is None or self._process is None or self._process.poll() is not None:
@@ -154,13 +199,7 @@ class _Launcher:
             else:
                 # A step may have stopped it.
                 self._process.send_signal(signal.SIGCONT)
-            try:
-                socket.send_fds(channel, [b"fork"], descriptors)
-            except OSError as error:
-                # The kernel limits the descriptors that are on their way, too.
-                if error.errno == errno.ETOOMANYREFS:
-                    raise BlockingIOError from None
-                raise
+            _send_descriptors(channel, b"fork", [control.fileno()])
 
     def _start(self) -> socket.socket:
         if self._channel is not None:
@@ -183,6 +222,8 @@ class _Launcher:
     def close(self) -> None:
         """Ends the launcher; supervisors that still have work finish it."""
         with self._lock:
+            while self._idle:
+                self._idle.pop().control.close()
             if self._channel is not None and self._process is not None:
                 self._channel.close()
                 try:
@@ -191,6 +232,30 @@ class _Launcher:
                     self._process.kill()
                     self._process.wait()
             self._channel = self._process = None
+
+
+def _send_descriptors(through: socket.socket, data: bytes, descriptors: Sequence[int]) -> int:
+    """Sends some data with descriptors; returns how much of it went.
+
+    Raises:
+        BlockingIOError: The kernel takes no more now, of data or of descriptors that are on their way.
+    """
+    try:
+        return socket.send_fds(through, [data], descriptors)
+    except OSError as error:
+        if error.errno == errno.ETOOMANYREFS:
+            raise BlockingIOError from None
+        raise
+
+
+def _is_at_end(control: socket.socket) -> bool:
+    """Whether a supervisor is gone that has nothing to say."""
+    try:
+        return not control.recv(1, socket.MSG_PEEK)
+    except BlockingIOError:
+        return False
+    except OSError:
+        return True
 
 
 _launcher = _Launcher()
@@ -214,7 +279,7 @@ class _Reader(asyncio.Protocol):
 
 
 class _SupervisedRun:
-    """A process under a supervisor of its own."""
+    """A process under a supervisor."""
 
     def __init__(self, command: Command, output: OutputTail, grace: timedelta) -> None:
         self._command = command
@@ -227,40 +292,109 @@ class _SupervisedRun:
     async def run(self) -> _End:
         with contextlib.ExitStack() as ours:
             with contextlib.ExitStack() as theirs:
-                control, their_control = socket.socketpair()
-                ours.enter_context(control).settimeout(0)
-                theirs.enter_context(their_control)
                 stdout, their_stdout = _pipe(ours, theirs)
                 stderr, their_stderr = _pipe(ours, theirs)
-                await _fork_supervisor([their_control.fileno(), their_stdout, their_stderr])
+                supervisor = await self._engage([their_stdout, their_stderr])
+            if supervisor is None:
+                return _End(None, 0, ())
+            disengage = ours.enter_context(contextlib.ExitStack())
+            disengage.callback(supervisor.control.close)
             readers = [
                 await self._read(ours, stdout, "stdout"),
                 await self._read(ours, stderr, "stderr"),
             ]
-            supervisor = await _read_supervisor(control)
-            await self._send_request(control)
-            answer = await self._answer(control, supervisor)
+            self._control = supervisor.control
+            if self._ending:
+                self.end()
+            answer = await self._answer(supervisor)
             end = (
-                _End(answer["exit_code"], answer["ended"], answer["left"]) if answer else await self._sweep(supervisor)
+                _End(answer["exit_code"], answer["ended"], answer["left"])
+                if answer
+                else await self._sweep(supervisor.process)
             )
             await asyncio.wait([reader.at_end for reader in readers], timeout=_DRAIN_SECONDS)
+            # From here on a cancel comes too late: the supervisor may have the next step.
+            self._control = None
+            if answer and not self._ending and not (end.ended or end.left or answer["error"]):
+                disengage.pop_all()
+                _launcher.keep(supervisor)
+                asyncio.get_running_loop().call_later(_IDLE_SECONDS, _launcher.drop_gone)
         self._output.feed(b"", "stdout", final=True)
         self._output.feed(b"", "stderr", final=True)
         if answer and (error := answer["error"]) is not None:
             raise OSError(error, os.strerror(error))
         return end
 
-    async def _answer(self, control: socket.socket, supervisor: psutil.Process | None) -> Any:
-        """Returns what the supervisor answers; None where it is gone without an answer, or stopped for good."""
-        reading = asyncio.create_task(_read_answer(control))
+    async def _engage(self, descriptors: Sequence[int]) -> _Supervisor | None:
+        """Returns a supervisor that has taken the step; None where the step shall end before it has begun."""
+        # A cancel that comes together with the start is heard first.
+        await asyncio.sleep(0)
+        request = self._request()
+        lost = 0
+        while not self._ending:
+            idle = _launcher.idle_supervisor()
+            try:
+                supervisor = idle or _Supervisor(_launcher.fork_supervisor(), None)
+            except BlockingIOError:
+                await asyncio.sleep(_BUSY_SECONDS)
+                continue
+            try:
+                pid = await self._ask(supervisor, request, descriptors)
+            except BaseException:
+                supervisor.control.close()
+                raise
+            if pid is not None:
+                return idle or _Supervisor(supervisor.control, _process(pid))
+            # Gone before it took the step: nothing was begun.
+            lost += idle is None
+            if lost == _MOST_LOST:
+                return supervisor
+            supervisor.control.close()
+        return None
+
+    async def _ask(self, supervisor: _Supervisor, request: bytes, descriptors: Sequence[int]) -> int | None:
+        """Sends a request; returns the pid of the supervisor that has taken it, None where none has: nothing was begun."""
+        loop = asyncio.get_running_loop()
+        # A supervisor that is gone breaks it off. What it has said before is there to be read.
+        with contextlib.suppress(ConnectionError):
+            sent = None
+            while sent is None:
+                if self._ending:
+                    return None
+                try:
+                    sent = _send_descriptors(supervisor.control, request, descriptors)
+                except BlockingIOError:
+                    await asyncio.sleep(_BUSY_SECONDS)
+            await loop.sock_sendall(supervisor.control, request[sent:])
+        reading = asyncio.create_task(loop.sock_recv(supervisor.control, 4))
         while not reading.done():
             await asyncio.wait({reading}, timeout=_WATCH_SECONDS)
-            if not reading.done() and supervisor is not None and _is_stopped(supervisor):
+            if reading.done():
+                break
+            if self._ending:
+                # It is stopped. Should it go on, it finds nobody to tell that it takes the step, and does not.
+                reading.cancel()
+                return None
+            if supervisor.process is not None:
+                with contextlib.suppress(psutil.Error):
+                    supervisor.process.send_signal(signal.SIGCONT)
+        with contextlib.suppress(ConnectionError):
+            if pid := reading.result():
+                return int.from_bytes(pid, "big")
+        return None
+
+    async def _answer(self, supervisor: _Supervisor) -> Any:
+        """Returns what the supervisor answers; None where it is gone without an answer, or stopped for good."""
+        reading = asyncio.create_task(_read_answer(supervisor.control))
+        while not reading.done():
+            await asyncio.wait({reading}, timeout=_WATCH_SECONDS)
+            if not reading.done() and supervisor.process is not None and _is_stopped(supervisor.process):
                 # By its own step: nobody else knows it.
                 if self._ending:
                     reading.cancel()
                     return None
-                supervisor.send_signal(signal.SIGCONT)
+                with contextlib.suppress(psutil.Error):
+                    supervisor.process.send_signal(signal.SIGCONT)
         return reading.result()
 
     async def _sweep(self, supervisor: psutil.Process | None) -> _End:
@@ -283,7 +417,7 @@ class _SupervisedRun:
         ours.callback(transport.close)
         return reader
 
-    async def _send_request(self, control: socket.socket) -> None:
+    def _request(self) -> bytes:
         environment = {**self._command.environment, MARKER: self._marker}
         request = {
             "argv": [_latin(word) for word in self._command.argv],
@@ -292,13 +426,7 @@ class _SupervisedRun:
             "grace": self._grace.total_seconds(),
         }
         body = json.dumps(request).encode()
-        if not self._ending:
-            # Where it breaks off, the answer says why.
-            with contextlib.suppress(ConnectionError):
-                await asyncio.get_running_loop().sock_sendall(control, len(body).to_bytes(4, "big") + body)
-        self._control = control
-        if self._ending:
-            self.end()
+        return len(body).to_bytes(4, "big") + body
 
 
 def _latin(text: str | Path) -> str:
@@ -313,20 +441,6 @@ def _pipe(ours: contextlib.ExitStack, theirs: contextlib.ExitStack) -> tuple[int
     return reading, writing
 
 
-async def _fork_supervisor(descriptors: Sequence[int]) -> None:
-    while True:
-        try:
-            return _launcher.fork_supervisor(descriptors)
-        except BlockingIOError:
-            await asyncio.sleep(_BUSY_SECONDS)
-
-
-async def _read_supervisor(control: socket.socket) -> psutil.Process | None:
-    """Returns the supervisor that has taken the step; None where it is gone, or never was."""
-    pid = await asyncio.get_running_loop().sock_recv(control, 4)
-    return _process(int.from_bytes(pid, "big")) if pid else None
-
-
 def _process(pid: int) -> psutil.Process | None:
     """Returns a process as the one that it is now, should its pid be another's later; None where it is gone."""
     try:
@@ -337,7 +451,8 @@ def _process(pid: int) -> psutil.Process | None:
 
 def _is_stopped(process: psutil.Process) -> bool:
     try:
-        return process.status() == psutil.STATUS_STOPPED
+        # Or attached to, as by a debugger.
+        return process.status() in (psutil.STATUS_STOPPED, psutil.STATUS_TRACING_STOP)
     except psutil.NoSuchProcess:
         return False
 
@@ -350,7 +465,9 @@ async def _read_answer(control: socket.socket) -> Any:
     with contextlib.suppress(ConnectionError):
         while part := await loop.sock_recv(control, 65536):
             answer += part
-    return json.loads(answer) if answer else None
+            if len(answer) >= 4 and len(answer) >= 4 + int.from_bytes(answer[:4], "big"):
+                return json.loads(answer[4:])
+    return None
 
 
 class _PortableRun(asyncio.SubprocessProtocol):

@@ -1,20 +1,24 @@
 """Supervises the processes of steps on Linux: a program of its own, started by `process.py`; standard library only.
 
-Started as `python supervisor.py FD`, with FD one end of a SOCK_SEQPACKET pair, it forks a supervisor for each step that
-the worker asks for. A supervisor is the *child subreaper* of its step (prctl(2), PR_SET_CHILD_SUBREAPER): what loses
+Started as `python supervisor.py FD`, with FD one end of a SOCK_SEQPACKET pair, it forks a supervisor for each socket that
+the worker sends. A supervisor is the *child subreaper* of its step (prctl(2), PR_SET_CHILD_SUBREAPER): what loses
 its parent becomes the supervisor's child, whether it changed its session, forked twice or cleared its environment. So
 the kernel itself tells when nothing of a step is left: `waitpid` says ECHILD. The worker is no subreaper: it could not
 tell the orphans of one step from those of another, nor from processes that other code of its own started.
 
 A supervisor and its worker share one stream socket:
 
-1. the supervisor sends its pid (4 bytes, big-endian);
-2. the worker sends a request: its length (4 bytes, big-endian), then JSON: `argv`, `cwd`, `env` (bytes as Latin-1)
-   and `grace` in seconds;
+1. the worker sends a request, with the descriptors of stdout and stderr: its length (4 bytes, big-endian), then JSON:
+   `argv`, `cwd`, `env` (bytes as Latin-1) and `grace` in seconds;
+2. the supervisor sends its pid (4 bytes, big-endian) once it has all of that: a request without this answer was not
+   begun;
 3. the worker shuts down its sending side when the step shall end; its death does the same, so that a killed worker
    leaves nothing behind;
-4. the supervisor answers, once all is gone, with JSON: `exit_code` (negative: the signal), `ended` (how many processes
-   had to be ended), `left` (pids of those that may not be signalled), `error` (errno, where nothing was started).
+4. the supervisor answers, once all is gone: a length (4 bytes, big-endian), then JSON: `exit_code` (negative: the
+   signal), `ended` (how many processes had to be ended), `left` (pids of those that may not be signalled), `error`
+   (errno, where nothing was started);
+5. where the step ended by itself and left nothing behind, the supervisor waits a while for the next request; else it
+   ends, and the socket with it.
 """
 
 import contextlib
@@ -52,6 +56,12 @@ _CAUGHT: Final = signal.valid_signals() - {
 """What a step may send to its parent, by accident above all, and neither ends nor stops its supervisor."""
 
 _IGNORED: Final = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGQUIT)
+
+_IDLE_SECONDS: Final = 5.0
+"""So long a supervisor waits for its next step."""
+
+_MOST_STEPS: Final = 1000
+"""A supervisor sees to as many, then makes room: it never collects garbage."""
 
 _TAKEN: Final = b"t"
 _WORKER_GONE: Final = b"g"
@@ -118,12 +128,25 @@ def _descendants() -> list[tuple[_Seen, bool]]:
     return found
 
 
-def _read_request(control: socket.socket) -> dict[str, Any] | None:
-    """Returns the request; None where the worker has thought better of it."""
-    with control.makefile("rb") as stream:
-        length = int.from_bytes(stream.read(4), "big")
-        body = stream.read(length)
-    return json.loads(body) if length and len(body) == length else None
+class _Request(NamedTuple):
+    """What the worker asks for."""
+
+    told: dict[str, Any]
+    stdout: int
+    stderr: int
+
+
+def _read_request(control: socket.socket, seconds: float | None) -> _Request | None:
+    """Returns the next request; None where the worker has none any more, or none within some seconds."""
+    if not select.select([control], [], [], seconds)[0]:
+        return None
+    received, descriptors, _, _ = socket.recv_fds(control, 65536, 2, socket.MSG_CMSG_CLOEXEC)
+    while len(received) < 4 or len(received) < 4 + int.from_bytes(received[:4], "big"):
+        part = control.recv(65536)
+        if not part:
+            return None
+        received += part
+    return _Request(json.loads(received[4:]), *descriptors)
 
 
 def _answer(
@@ -158,20 +181,19 @@ class _Supervisor:
         if _libc.prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0) != 0:
             raise OSError(ctypes.get_errno(), "prctl")
 
-    def run(self, control: socket.socket, stdout: int, stderr: int) -> Answer:
+    def run(self, request: _Request, control: socket.socket) -> Answer:
         """Returns the answer, once nothing of the step is left.
 
         Raises:
             OSError: The program cannot be started.
         """
-        request = _read_request(control)
-        if request is not None:
-            self._start(request, stdout, stderr)
-            self._end_all(request["grace"], asked=self._wait_for_program(control))
+        self._start(request.told, request.stdout, request.stderr)
+        self._end_all(request.told["grace"], asked=self._wait_for_program(control))
         left = [pid for pid in self._left if _stat(pid)]
         return _answer(self._exit_code, len(self._ended) + self._killed_count, left)
 
     def _start(self, request: dict[str, Any], stdout: int, stderr: int) -> None:
+        self._exit_code = None
         try:
             # Kept, as its finaliser would reap the program.
             self._program = subprocess.Popen(  # noqa: S603 - running a named program is the purpose; no shell
@@ -218,7 +240,7 @@ class _Supervisor:
             if pid == 0:
                 return True
             if self._program is not None and pid == self._program.pid:
-                self._exit_code = os.waitstatus_to_exitcode(status)
+                self._exit_code = self._program.returncode = os.waitstatus_to_exitcode(status)
             # One that had ended before it was killed did so by itself.
             if self._killed.pop(pid, False) and os.WIFSIGNALED(status) and os.WTERMSIG(status) == signal.SIGKILL:
                 self._killed_count += 1
@@ -305,32 +327,44 @@ class _Supervisor:
 
 
 def _supervise(channel: socket.socket, taken: int) -> None:
-    """Gets ready, waits for a step, tells the launcher, and sees the step to its end."""
+    """Gets ready, waits for a worker's socket, tells the launcher, and sees to the steps that come through it."""
     supervisor = _Supervisor()
-    message, descriptors, _, _ = socket.recv_fds(channel, 1, 3, socket.MSG_CMSG_CLOEXEC)
+    message, descriptors, _, _ = socket.recv_fds(channel, 1, 1, socket.MSG_CMSG_CLOEXEC)
     os.write(taken, _TAKEN if message else _WORKER_GONE)
     os.close(taken)
     channel.close()
     if not message:
         return
-    with socket.socket(fileno=descriptors[0]) as control:
-        with contextlib.suppress(OSError):  # the worker may be gone
+    with (
+        socket.socket(fileno=descriptors[0]) as control,
+        contextlib.suppress(ConnectionError),
+    ):  # the worker may be gone
+        for number in range(_MOST_STEPS):
+            request = _read_request(control, _IDLE_SECONDS if number else None)
+            if request is None:
+                return
             control.sendall(os.getpid().to_bytes(4, "big"))
-        try:
-            answer = supervisor.run(control, descriptors[1], descriptors[2])
-        except OSError as error:
-            answer = _answer(error=error.errno)
-        with contextlib.suppress(OSError):  # the worker may be gone
-            control.sendall(json.dumps(answer).encode())
+            try:
+                answer = supervisor.run(request, control)
+            except OSError as error:
+                answer = _answer(error=error.errno)
+            control.sendall(_framed(answer))
+            if answer != _answer(answer["exit_code"]):
+                # What it has seen may not be over: the next step gets another.
+                return
+
+
+def _framed(answer: Answer) -> bytes:
+    body = json.dumps(answer).encode()
+    return len(body).to_bytes(4, "big") + body
 
 
 def _refuse(channel: socket.socket, error: OSError) -> bool:
     """Answers the next step that it cannot be started; returns False where the worker is gone."""
-    message, descriptors, _, _ = socket.recv_fds(channel, 1, 3, socket.MSG_CMSG_CLOEXEC)
+    message, descriptors, _, _ = socket.recv_fds(channel, 1, 1, socket.MSG_CMSG_CLOEXEC)
     if message:
-        os.write(descriptors[0], _NOBODY + json.dumps(_answer(error=error.errno)).encode())
-        for descriptor in descriptors:
-            os.close(descriptor)
+        with socket.socket(fileno=descriptors[0]) as control, contextlib.suppress(ConnectionError):
+            control.sendall(_NOBODY + _framed(_answer(error=error.errno)))
     return bool(message)
 
 

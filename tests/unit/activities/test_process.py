@@ -534,12 +534,17 @@ async def test_a_launcher_and_a_waiting_supervisor_that_are_killed_are_replaced(
     assert launcher._process is not None
     first = psutil.Process(launcher._process.pid)
     await until(first.children)
-    (waiting,) = first.children()
-    waiting.kill()
-    await until(lambda: not waiting.is_running())
+    # One has seen to the step and waits for the next, the other for its first.
+    await until(lambda: len(first.children()) == 2)
+    for waiting in first.children():
+        waiting.kill()
+        waiting.wait()
     assert await Step("/bin/true").run() == 0
+    supervisors = first.children()
     first.kill()
     await until(lambda: first.status() == psutil.STATUS_ZOMBIE)
+    for waiting in supervisors:
+        waiting.kill()
     assert await Step("/bin/true").run() == 0
     launcher.close()
     await until(lambda: not first.is_running())
@@ -555,14 +560,127 @@ def test_a_step_that_no_process_is_to_be_had_for_says_so(monkeypatch: pytest.Mon
     serving = threading.Thread(target=supervisor._launch, args=(launcher,))
     serving.start()
     control, theirs = socket.socketpair()
-    with Path(os.devnull).open("wb") as null:
-        socket.send_fds(worker, [b"fork"], [theirs.fileno(), null.fileno(), null.fileno()])
-    theirs.close()
+    with theirs:
+        socket.send_fds(worker, [b"fork"], [theirs.fileno()])
     with control:
-        assert json.loads(control.recv(65536)[4:])["error"] == errno.EAGAIN
+        # No pid, the length of the answer, the answer.
+        assert json.loads(control.recv(65536)[8:])["error"] == errno.EAGAIN
     worker.close()
     serving.join()
     launcher.close()
+
+
+@linux_only
+async def test_a_supervisor_sees_to_one_step_after_another_that_ends_by_itself(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    launcher = process._Launcher()
+    monkeypatch.setattr(process, "_launcher", launcher)
+
+    async def parent_of(script: str) -> int:
+        step = Step("/bin/sh", "-c", f"echo $PPID; {script}")
+        await step.run()
+        return int(step.output.last_line or 0)
+
+    first = await parent_of("exit 3")
+    assert await parent_of("exit 0") == first
+    # This one has something to end: nobody else shall meet what may be left of it.
+    assert await parent_of("sleep 600 & exit 0") == first
+    second = await parent_of("exit 0")
+    assert second != first
+    psutil.Process(second).send_signal(signal.SIGSTOP)
+    assert await parent_of("exit 0") == second
+    # One that is gone before it has taken the step: another takes it.
+    psutil.Process(second).kill()
+    assert await parent_of("exit 0") not in {first, second}
+    launcher.close()
+
+
+_ATTACHES = """
+import ctypes, os, time
+attached = ctypes.CDLL(None).ptrace(16, os.getppid(), 0, 0) == 0  # PTRACE_ATTACH
+print("attached" if attached else "refused", flush=True)
+time.sleep(20)
+print("over", flush=True)
+"""
+
+
+@linux_only
+async def test_a_step_that_debugs_its_supervisor_ends_when_it_is_told_to() -> None:
+    # Where the system refuses it, this is a step like any other.
+    step = Step(sys.executable, "-I", "-S", "-c", _ATTACHES, grace=timedelta(seconds=0.1))
+    task = asyncio.create_task(step.run())
+    await until(lambda: step.output.text() in {"attached\n", "refused\n"})
+    await cancel(task)
+    assert "over" not in step.output.text()
+    assert step.ended == [1]
+
+
+@linux_only
+async def test_a_late_cancel_of_a_step_does_not_reach_the_next_of_its_supervisor(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    launcher = process._Launcher()
+    monkeypatch.setattr(process, "_launcher", launcher)
+    first = asyncio.create_task(Step("/bin/true").run())
+    keep = launcher.keep
+
+    def keep_and_cancel(supervisor: process._Supervisor) -> None:
+        keep(supervisor)
+        first.cancel()
+
+    monkeypatch.setattr(launcher, "keep", keep_and_cancel)
+    with pytest.raises(asyncio.CancelledError):
+        await first
+    monkeypatch.setattr(launcher, "keep", keep)
+    [kept] = launcher._idle
+    second = Step("/bin/sh", "-c", "echo $PPID")
+    assert await second.run() == 0
+    assert kept.process is not None
+    assert int(second.output.text()) == kept.process.pid
+    launcher.close()
+
+
+@linux_only
+async def test_a_cancel_while_a_step_waits_for_a_supervisor_starts_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    launcher = process._Launcher()
+    monkeypatch.setattr(process, "_launcher", launcher)
+    hand_over = launcher._hand_over
+    asked = asyncio.Event()
+
+    def busy(_: socket.socket) -> None:
+        asked.set()
+        raise BlockingIOError
+
+    monkeypatch.setattr(launcher, "_hand_over", busy)
+    step = Step("/bin/echo", "started")
+    task = asyncio.create_task(step.run())
+    await asked.wait()
+    task.cancel()
+    await asyncio.sleep(0)
+    monkeypatch.setattr(launcher, "_hand_over", hand_over)
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert step.output.text() == ""
+    launcher.close()
+
+
+@linux_only
+async def test_a_refusal_that_comes_before_the_request_is_heard(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refusing() -> socket.socket:
+        ours, theirs = socket.socketpair()
+        channel, launcher = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        with theirs, channel, launcher:
+            socket.send_fds(channel, [b"fork"], [theirs.fileno()])
+            assert supervisor._refuse(launcher, OSError(errno.EAGAIN, "none"))
+        ours.settimeout(0)
+        return ours
+
+    launcher = process._Launcher()
+    monkeypatch.setattr(launcher, "fork_supervisor", refusing)
+    monkeypatch.setattr(process, "_launcher", launcher)
+    with pytest.raises(BlockingIOError):
+        await Step("/bin/true").run()
 
 
 async def test_many_at_once_do_not_mix(any_platform: str) -> None:
@@ -573,8 +691,10 @@ async def test_many_at_once_do_not_mix(any_platform: str) -> None:
 
 
 @pytest.mark.usefixtures("any_platform")
-async def test_nothing_stays_open() -> None:
-    await Step("/bin/true").run()  # what is kept open is open now
+async def test_nothing_stays_open(monkeypatch: pytest.MonkeyPatch) -> None:
+    await Step("/bin/true").run()  # what asyncio keeps open is open now
+    launcher = process._Launcher()
+    monkeypatch.setattr(process, "_launcher", launcher)
     before = psutil.Process().num_fds()
     await asyncio.gather(*(Step("/bin/true").run() for _ in range(5)))
     with pytest.raises(OSError, match=r".*"):
@@ -583,6 +703,7 @@ async def test_nothing_stays_open() -> None:
         async with asyncio.timeout(0.05):
             await Step("/bin/sleep", "600").run()
     await asyncio.sleep(0)  # transports close in the next round of the loop
+    launcher.close()
     assert psutil.Process().num_fds() == before
 
 
