@@ -138,6 +138,10 @@ def configure_sqlite_writers(engine: Engine) -> None:
 Answer = TypeVar("Answer")
 
 
+async def _in_thread(threads: ThreadPoolExecutor, work: Callable[[], Answer]) -> Answer:
+    return await asyncio.get_running_loop().run_in_executor(threads, work)
+
+
 class Catalogue:
     """The catalogue's database: one for each process."""
 
@@ -173,7 +177,9 @@ class Catalogue:
         self._write_turns = asyncio.Semaphore(1 if self.is_sqlite else _WRITERS)
         # Threads of its own: one that waits for a database that is away goes on waiting when nobody waits for it any more,
         # and those of the event loop are for others, such as steps.
-        self._threads = ThreadPoolExecutor(thread_name_prefix="catalogue")
+        # Writers may wait for each other, all of them; readers go on beside them.
+        self._reading = ThreadPoolExecutor(thread_name_prefix="catalogue-read")
+        self._writing = ThreadPoolExecutor(_WRITERS, thread_name_prefix="catalogue-write")
 
     def _options(self, isolation_level: IsolationLevel, **connect_args: Any) -> dict[str, Any]:
         """Returns what connections are made with: the level and what psycopg's `connect` takes are PostgreSQL's."""
@@ -207,7 +213,7 @@ class Catalogue:
 
         try:
             async with asyncio.timeout(_TURN_SECONDS):
-                return await self._in_thread(run)
+                return await _in_thread(self._reading, run)
         except TimeoutError:
             raise SQLAlchemyTimeoutError(f"no answer within {_TURN_SECONDS} s") from None
 
@@ -254,10 +260,7 @@ class Catalogue:
                 return work(connection)
 
         async with self._write_turn():
-            return await self._in_thread(run)
-
-    async def _in_thread(self, work: Callable[[], Answer]) -> Answer:
-        return await asyncio.get_running_loop().run_in_executor(self._threads, work)
+            return await _in_thread(self._writing, run)
 
     async def ping(self) -> None:
         """Asks the database for an answer.
@@ -273,4 +276,5 @@ class Catalogue:
         await self._writers.dispose()
         await asyncio.to_thread(self._short_readers.dispose)
         await asyncio.to_thread(self._short_writers.dispose)
-        self._threads.shutdown(wait=False)
+        self._reading.shutdown(wait=False)
+        self._writing.shutdown(wait=False)
