@@ -32,7 +32,7 @@ from sqlmodel.ext.asyncio.session import AsyncSession
 
 from catalogue.columns import UtcDateTime, enum_column, json_column, rows_of, utc_now
 from catalogue.plan import step_groups
-from catalogue.schedules import ExecutionMode, Schedule, ScheduleStep, get_steps
+from catalogue.schedules import ExecutionMode, Schedule, ScheduleStep
 from catalogue.tally import change_tally
 from contracts.execution import (
     ACTIVE_STATUSES,
@@ -50,8 +50,6 @@ from contracts.execution import (
 _SLICE_STEPS: Final = 200
 _SLICE_BYTES: Final = 256 * 1024
 """A slice of the plan travels through Temporal's history: well under the 2 MB that one payload may have."""
-
-_INSERT_CHUNK: Final = 500
 
 _TALLIED_AT_ONCE: Final = 500
 """On SQLite nobody else writes meanwhile."""
@@ -167,6 +165,7 @@ class StepRecord(SQLModel, table=True):
 
 _EXECUTIONS: Final[Table] = Execution.__table__  # type: ignore[attr-defined]
 _RECORDS: Final[Table] = StepRecord.__table__  # type: ignore[attr-defined]
+_SCHEDULES: Final[Table] = Schedule.__table__  # type: ignore[attr-defined]
 
 
 @dataclass(frozen=True)
@@ -191,66 +190,92 @@ class Initiator:
     name: str
 
 
-async def open_execution(
-    session: AsyncSession,
+@dataclass(frozen=True)
+class Snapshot:
+    """The steps of a schedule as an execution of it runs them."""
+
+    total_groups: int
+    records: Sequence[dict[str, Any]]
+    """The values of their records, in the order of the plan."""
+
+
+async def take_snapshot(steps: Sequence[ScheduleStep], execution_id: UUID, prepare: PrepareStep) -> Snapshot:
+    """Returns what an execution of these steps will run."""
+    groups = step_groups(steps)
+    records: list[dict[str, Any]] = []
+    for group, members in enumerate(groups):
+        for step in members:
+            prepared = await prepare(step)
+            record = StepRecord(
+                execution_id=execution_id,
+                position=len(records),
+                group=group,
+                step_index=step.step_index,
+                name=step.name,
+                display_name=(step.name or prepared.display_name or f"Step {group + 1}")[:500],
+                execution_mode=step.execution_mode,
+                step_type=step.step_type,
+                continue_on_failure=step.continue_on_failure,
+                timeout_seconds=prepared.timeout_seconds,
+                max_attempts=step.max_attempts,
+                worker_pool=step.worker_pool,
+                schedule_to_start_seconds=step.schedule_to_start_seconds,
+                config=step.config,
+                resolved=dict(prepared.resolved),
+            )
+            records.append(record.model_dump(exclude={"group"}) | {"step_group": group})
+    return Snapshot(len(groups), records)
+
+
+def open_execution(
+    connection: Connection,
     schedule: Schedule,
+    snapshot: Snapshot,
     *,
     execution_id: UUID,
     trigger: TriggerType,
     initiator: Initiator,
     workflow_id: str,
-    prepare: PrepareStep,
-) -> Execution:
-    """Writes the record of a new execution (`Queued`) with the snapshot of the schedule's steps."""
-    connection = await session.connection()
-    groups = step_groups(await connection.run_sync(get_steps, schedule.id))
-    rows: list[dict[str, Any]] = []
-    for group, steps in enumerate(groups):
-        for step in steps:
-            prepared = await prepare(step)
-            rows.append(
-                StepRecord(
-                    execution_id=execution_id,
-                    position=len(rows),
-                    group=group,
-                    step_index=step.step_index,
-                    name=step.name,
-                    display_name=(step.name or prepared.display_name or f"Step {group + 1}")[:500],
-                    execution_mode=step.execution_mode,
-                    step_type=step.step_type,
-                    continue_on_failure=step.continue_on_failure,
-                    timeout_seconds=prepared.timeout_seconds,
-                    max_attempts=step.max_attempts,
-                    worker_pool=step.worker_pool,
-                    schedule_to_start_seconds=step.schedule_to_start_seconds,
-                    config=step.config,
-                    resolved=dict(prepared.resolved),
-                ).model_dump(),
-            )
+) -> Execution | None:
+    """Writes the record of a new execution (`Queued`) with its steps; None where the schedule is gone."""
     execution = Execution(
         id=execution_id,
         schedule_id=schedule.id,
         schedule_name=schedule.name,
         trigger_type=trigger,
-        total_groups=len(groups),
-        total_steps=len(rows),
+        total_groups=snapshot.total_groups,
+        total_steps=len(snapshot.records),
         initiated_by_type=initiator.type,
         initiated_by_id=initiator.id,
         initiated_by_name=initiator.name,
         workflow_id=workflow_id,
     )
-    await _add_execution(session, schedule, execution)
-    for start in range(0, len(rows), _INSERT_CHUNK):
-        await session.exec(insert(StepRecord).values(rows[start : start + _INSERT_CHUNK]))
+    if not _add_execution(connection, execution):
+        return None
+    if snapshot.records:
+        # Not as one statement of many values, which is made anew for each number of them.
+        connection.execute(insert(_RECORDS), snapshot.records)
     return execution
 
 
-async def _add_execution(session: AsyncSession, schedule: Schedule, execution: Execution) -> None:
-    session.add(execution)
-    schedule.last_run_time = execution.queued_at
-    schedule.last_execution_id = execution.id
-    session.add(schedule)
-    await session.flush()
+_NOTE_RUN: Final = (
+    update(_SCHEDULES)
+    .where(_SCHEDULES.c.id == bindparam("schedule_id"))
+    .values(last_run_time=bindparam("queued_at"), last_execution_id=bindparam("execution_id"))
+)
+
+
+def _add_execution(connection: Connection, execution: Execution) -> bool:
+    """Writes the record of an execution, and notes it with its schedule; returns False where that is gone."""
+    run = {
+        "schedule_id": execution.schedule_id,
+        "queued_at": execution.queued_at,
+        "execution_id": execution.id,
+    }
+    if connection.execute(_NOTE_RUN, run).rowcount != 1:
+        return False
+    connection.execute(insert(_EXECUTIONS), execution.model_dump())
+    return True
 
 
 _SNAPSHOT_COLUMNS: Final = (
@@ -302,7 +327,6 @@ class TakenUp:
 
 async def take_up_execution(
     session: AsyncSession,
-    schedule: Schedule,
     before: Execution,
     *,
     execution_id: UUID,
@@ -344,8 +368,8 @@ async def take_up_execution(
         workflow_id=workflow_id,
         retry_of=before.id,
     )
-    await _add_execution(session, schedule, execution)
     connection = await session.connection()
+    await connection.run_sync(_add_execution, execution)
     for statement, members in (
         (_copy_records(_SNAPSHOT_COLUMNS + _OUTCOME_COLUMNS, before.id), reused),
         (_copy_records(_SNAPSHOT_COLUMNS, before.id), records[len(reused) :]),
@@ -457,6 +481,15 @@ async def get_execution(session: AsyncSession, execution_id: UUID) -> Execution 
     return await session.get(Execution, execution_id)
 
 
+_ONE_EXECUTION: Final = _EXECUTIONS.select().where(_EXECUTIONS.c.id == bindparam("execution_id"))
+
+
+def read_execution(connection: Connection, execution_id: UUID) -> Execution | None:
+    """Returns an execution to look at; `get_execution` returns one to change."""
+    found = rows_of(Execution, connection.execute(_ONE_EXECUTION, {"execution_id": execution_id}))
+    return found[0] if found else None
+
+
 def get_step_records(connection: Connection, execution_id: UUID) -> Sequence[StepRecord]:
     """Returns the records of an execution's steps, in the order of the plan."""
     query = select(StepRecord).where(StepRecord.execution_id == execution_id).order_by(col(StepRecord.position))
@@ -467,6 +500,12 @@ async def get_step_record(session: AsyncSession, execution_id: UUID, record_id: 
     """Returns the record of a step of an execution."""
     record = await session.get(StepRecord, record_id)
     return record if record is not None and record.execution_id == execution_id else None
+
+
+def groups_of(connection: Connection, record_ids: Sequence[UUID]) -> Sequence[int]:
+    """Returns the ordinals of the step groups in which these steps stand."""
+    query = select(_RECORDS.c.step_group).where(_RECORDS.c.id.in_(record_ids)).distinct()
+    return connection.execute(query).scalars().all()
 
 
 @dataclass(frozen=True)
@@ -492,24 +531,35 @@ def is_held_back(execution: Execution) -> bool:
     return execution.trigger_type is TriggerType.CRON and execution.status is ExecutionStatus.QUEUED
 
 
-async def held_back_execution(session: AsyncSession, schedule_id: UUID) -> Execution | None:
-    """Returns the cron fire of the schedule that waits for its turn."""
-    query = select(Execution).where(
-        Execution.schedule_id == schedule_id,
-        Execution.trigger_type == TriggerType.CRON,
-        Execution.status == ExecutionStatus.QUEUED,
+_HELD_BACK: Final = (
+    select(_EXECUTIONS.c.workflow_id)
+    .where(
+        _EXECUTIONS.c.schedule_id == bindparam("schedule_id"),
+        _EXECUTIONS.c.trigger_type == TriggerType.CRON,
+        _EXECUTIONS.c.status == ExecutionStatus.QUEUED,
     )
-    return (await session.exec(query.limit(1))).first()
+    .limit(1)
+)
 
 
-async def has_active_execution(session: AsyncSession, schedule_id: UUID, *, but: UUID | None = None) -> bool:
+def held_back_workflow(connection: Connection, schedule_id: UUID) -> str | None:
+    """Returns the workflow of the schedule's cron fire that waits for its turn."""
+    workflow_id: str | None = connection.execute(_HELD_BACK, {"schedule_id": schedule_id}).scalar()
+    return workflow_id
+
+
+def has_active_execution(connection: Connection, schedule_id: UUID, *, but: UUID | None = None) -> bool:
     """Whether an execution of the schedule, however triggered, has not ended; `but` is not counted."""
     query = (
-        select(Execution.id)
-        .where(Execution.schedule_id == schedule_id, col(Execution.status).in_(ACTIVE_STATUSES), Execution.id != but)
+        select(_EXECUTIONS.c.id)
+        .where(
+            _EXECUTIONS.c.schedule_id == schedule_id,
+            _EXECUTIONS.c.status.in_(ACTIVE_STATUSES),
+            _EXECUTIONS.c.id != but,
+        )
         .limit(1)
     )
-    return (await session.exec(query)).first() is not None
+    return connection.execute(query).first() is not None
 
 
 async def has_fired(session: AsyncSession, schedule_id: UUID, workflow_id: str, since: datetime) -> bool:
@@ -522,31 +572,34 @@ async def has_fired(session: AsyncSession, schedule_id: UUID, workflow_id: str, 
     return (await session.exec(query.limit(1))).first() is not None
 
 
-async def read_plan(session: AsyncSession, execution_id: UUID, position: int) -> list[StepSpec]:
-    """Returns the next slice of an execution's plan: some hundred steps, fewer where they are large, at least one."""
-    query = (
-        select(StepRecord)
-        .where(StepRecord.execution_id == execution_id, StepRecord.position >= position)
-        .order_by(col(StepRecord.position))
-        .limit(_SLICE_STEPS)
+_PLAN: Final = (
+    _RECORDS.select()
+    .with_only_columns(
+        _RECORDS.c.id.label("step_id"),
+        _RECORDS.c.position,
+        _RECORDS.c.step_group.label("group"),
+        _RECORDS.c.display_name.label("name"),
+        _RECORDS.c.step_type,
+        _RECORDS.c.continue_on_failure,
+        _RECORDS.c.timeout_seconds,
+        _RECORDS.c.max_attempts,
+        _RECORDS.c.worker_pool,
+        _RECORDS.c.schedule_to_start_seconds,
+        _RECORDS.c.config,
+        _RECORDS.c.resolved,
     )
+    .where(_RECORDS.c.execution_id == bindparam("execution_id"), _RECORDS.c.position >= bindparam("from_position"))
+    .order_by(_RECORDS.c.position)
+    .limit(_SLICE_STEPS)
+)
+
+
+def read_plan(connection: Connection, execution_id: UUID, position: int) -> list[StepSpec]:
+    """Returns the next slice of an execution's plan: some hundred steps, fewer where they are large, at least one."""
     plan: list[StepSpec] = []
     size = 0
-    for record in (await session.exec(query)).all():
-        spec = StepSpec(
-            step_id=record.id,
-            position=record.position,
-            group=record.group,
-            name=record.display_name,
-            step_type=record.step_type,
-            continue_on_failure=record.continue_on_failure,
-            timeout_seconds=record.timeout_seconds,
-            max_attempts=record.max_attempts,
-            worker_pool=record.worker_pool,
-            schedule_to_start_seconds=record.schedule_to_start_seconds,
-            config=record.config,
-            resolved=record.resolved,
-        )
+    for row in connection.execute(_PLAN, {"execution_id": execution_id, "from_position": position}).mappings():
+        spec = StepSpec.model_validate(dict(row))
         size += len(spec.model_dump_json())
         if plan and size > _SLICE_BYTES:
             break
@@ -554,17 +607,19 @@ async def read_plan(session: AsyncSession, execution_id: UUID, position: int) ->
     return plan
 
 
-async def begin_execution(session: AsyncSession, execution_id: UUID) -> bool:
-    """Marks an execution as running; False where its record is closed already, or gone."""
-    query = (
-        update(Execution)
-        .where(col(Execution.id) == execution_id, col(Execution.status).in_(ACTIVE_STATUSES))
-        .values(
-            status=ExecutionStatus.IN_PROGRESS,
-            started_at=func.coalesce(col(Execution.started_at), utc_now()),
-        )
+_BEGIN_EXECUTION: Final = (
+    update(_EXECUTIONS)
+    .where(_EXECUTIONS.c.id == bindparam("execution_id"), _EXECUTIONS.c.status.in_(ACTIVE_STATUSES))
+    .values(
+        status=ExecutionStatus.IN_PROGRESS,
+        started_at=func.coalesce(_EXECUTIONS.c.started_at, bindparam("now", type_=_EXECUTIONS.c.started_at.type)),
     )
-    return (await session.exec(query)).rowcount == 1
+)
+
+
+def begin_execution(connection: Connection, execution_id: UUID) -> bool:
+    """Marks an execution as running; False where its record is closed already, or gone."""
+    return connection.execute(_BEGIN_EXECUTION, {"execution_id": execution_id, "now": utc_now()}).rowcount == 1
 
 
 _BEGIN_STEP: Final = (
@@ -594,10 +649,14 @@ _FINISH_STEP: Final = (
 )
 
 
-def begin_steps(connection: Connection, execution_id: UUID, step_ids: Sequence[UUID], group: int) -> None:
-    """Marks steps as handed to workers, and their group as the current one."""
+def begin_steps(connection: Connection, step_ids: Sequence[UUID]) -> None:
+    """Marks steps as handed to workers."""
     if step_ids:
         connection.execute(_BEGIN_STEP, [{"record_id": step_id} for step_id in step_ids])
+
+
+def reach_group(connection: Connection, execution_id: UUID, group: int) -> None:
+    """Notes the group that was begun last."""
     connection.execute(_REACH_GROUP, {"execution_id": execution_id, "group": group})
 
 
@@ -680,8 +739,8 @@ def _progress(progress: StepProgress | None) -> dict[str, Any] | None:
     return progress.model_dump() if progress else None
 
 
-async def close_execution(
-    session: AsyncSession,
+def close_execution(
+    connection: Connection,
     execution_id: UUID,
     status: ExecutionStatus,
     message: str | None,
@@ -692,7 +751,7 @@ async def close_execution(
     """Closes an execution's record; steps that have not ended become Cancelled.
 
     Args:
-        session: A session that writes.
+        connection: A connection that writes.
         execution_id: The execution.
         status: Its terminal status.
         message: Its error message.
@@ -703,26 +762,23 @@ async def close_execution(
         Whether it was this call that closed it.
     """
     now = utc_now()
-    query = (
-        update(Execution)
-        .where(col(Execution.id) == execution_id, col(Execution.status).in_(only_from))
+    closing = (
+        update(_EXECUTIONS)
+        .where(_EXECUTIONS.c.id == execution_id, _EXECUTIONS.c.status.in_(only_from))
         .values(status=status, error_message=message, completed_at=now)
     )
-    if (await session.exec(query)).rowcount != 1:
+    if connection.execute(closing).rowcount != 1:
         return False
     rest = (
-        update(StepRecord)
-        .where(col(StepRecord.execution_id) == execution_id, col(StepRecord.status).in_(_UNFINISHED))
+        update(_RECORDS)
+        .where(_RECORDS.c.execution_id == execution_id, _RECORDS.c.status.in_(_UNFINISHED))
         .values(
             status=StepStatus.CANCELLED,
             completed_at=now,
-            error_message=case(
-                (col(StepRecord.error_message).is_(None), unreached_message),
-                else_=col(StepRecord.error_message),
-            ),
+            error_message=func.coalesce(_RECORDS.c.error_message, unreached_message),
         )
     )
-    await session.exec(rest)
+    connection.execute(rest)
     return True
 
 

@@ -14,6 +14,11 @@ FOLLOWED_TAIL_BYTES = 4 * 1024
 """How much of an attempt's output is carried at most where another attempt follows: many of them stay in one history."""
 
 
+MAX_STEPS_IN_FLIGHT = 200
+"""Steps of one group handed out at a time. Temporal advises 500 pending activities at most; narrower costs no
+throughput, as one worker runs fewer."""
+
+
 class TriggerType(StrEnum):
     """What starts the executions of a schedule."""
 
@@ -283,6 +288,8 @@ class OpenRequest(BaseModel):
     """When the server started the workflow: much later than `fire_time` where the fire was missed and caught up."""
     position: int = 0
     """Where in the plan to start reading."""
+    begin_at_most: int = 0
+    """So many steps of the group at that place are begun with it."""
 
 
 class Opened(BaseModel):
@@ -296,6 +303,9 @@ class Opened(BaseModel):
     total_groups: int = 0
     plan: list[StepSpec] = Field(default_factory=list)
     """The first slice of the plan."""
+    begun: int | None = None
+    """How many of its steps are marked as begun already, from its first. None from a worker that marked none: the
+    execution then goes on as such a worker's did, and writes before every step."""
 
 
 class FinishedStep(BaseModel):
@@ -324,7 +334,7 @@ class ProgressRequest(BaseModel):
     finished: list[FinishedStep] = Field(default_factory=list)
     attempted: list[AttemptedStep] = Field(default_factory=list)
     started: list[UUID] = Field(default_factory=list)
-    """Records of the steps that are handed to workers now."""
+    """Records of the steps that were handed to workers, and have not ended."""
     current_group: int | None = None
     paused: bool | None = None
     """True where the execution holds between two groups from now on, False where it goes on, None where neither changed."""
@@ -343,6 +353,8 @@ class CloseRequest(BaseModel):
 
     execution_id: UUID
     finished: list[FinishedStep] = Field(default_factory=list)
+    current_group: int | None = None
+    """The group that was begun last."""
     status: ExecutionStatus
     message: str | None = None
     unreached_message: str | None = None

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from datetime import datetime, timedelta
 from enum import Enum, auto
 from typing import Any, Final, TypeVar, cast
+from uuid import UUID
 
 from temporalio import workflow
 from temporalio.common import RetryPolicy, SearchAttributeKey
@@ -23,6 +24,7 @@ with workflow.unsafe.imports_passed_through():
     from pydantic import BaseModel, ValidationError
 
     from contracts.execution import (
+        MAX_STEPS_IN_FLIGHT,
         AttemptedStep,
         Carried,
         Closed,
@@ -62,10 +64,6 @@ with workflow.unsafe.imports_passed_through():
 HEARTBEAT_TIMEOUT: Final = timedelta(seconds=20)
 """A worker that says nothing for so long is lost."""
 
-MAX_STEPS_IN_FLIGHT: Final = 200
-"""Steps of one group handed out at a time. Temporal advises 500 pending activities at most; narrower costs no
-throughput, as one worker runs fewer."""
-
 _READ_AHEAD: Final = MAX_STEPS_IN_FLIGHT
 """The next slice of the plan is read, with a write that is due anyway, when fewer steps than this are at hand."""
 
@@ -90,6 +88,10 @@ _MAX_UNCOUNTED: Final = 100
 
 _OWN_ATTEMPTS: Final = "attempts-one-by-one"
 """Patch: the workflow makes each attempt, where it once let the server retry the activity."""
+
+_WRITE_SECONDS: Final = timedelta(milliseconds=250)
+"""At least so far apart are two writes of the record, but for those that the execution cannot go on without. A write
+before every step made quick ones a fifth slower (docs/adr/0021-writes-held-back.md)."""
 
 _TURN_CHECK: Final = timedelta(seconds=30)
 """A fire that was held back looks for itself as often as this, should nobody tell it."""
@@ -131,6 +133,15 @@ class ScheduleExecution:
         self._stopping_count = max(carried.stopping_count, len(self._stopping)) if carried else 0
         self._running: dict[asyncio.Task[StepOutcome], StepSpec] = {}
         self._unrecorded: list[FinishedStep] = []
+        self._unmarked: list[UUID] = []
+        """Steps that run and are not marked as begun yet."""
+        self._begun: int | None = None
+        """See `Opened.begun`."""
+        self._marked = 0
+        """How many steps of the group that comes next are marked as begun already."""
+        self._written_at = info.start_time
+        self._due: asyncio.Task[None] | None = None
+        """Ends when what is held back is to be written."""
         self._shown: deque[tuple[str, StepStatus, str | None]] = deque(maxlen=_DETAILS_ROWS)
         self._turn = False
         self._paused = carried.paused if carried else False
@@ -162,7 +173,7 @@ class ScheduleExecution:
 
     async def _open(self) -> Opened:
         info = workflow.info()
-        fired = workflow.info().typed_search_attributes.get(_SCHEDULED_START)
+        fired = info.typed_search_attributes.get(_SCHEDULED_START)
         opened = await self._local(
             OPEN_EXECUTION,
             OpenRequest(
@@ -173,6 +184,7 @@ class ScheduleExecution:
                 fire_time=fired,
                 started_at=info.start_time,
                 position=self._position,
+                begin_at_most=0 if self._paused else MAX_STEPS_IN_FLIGHT,
             ),
             Opened,
         )
@@ -181,6 +193,8 @@ class ScheduleExecution:
             workflow.upsert_search_attributes([_EXECUTION_ID.value_set(str(self._execution_id))])
         self._ahead.extend(opened.plan)
         self._total_steps, self._total_groups = opened.total_steps, opened.total_groups
+        self._begun, self._marked = opened.begun, opened.begun or 0
+        self._written_at = workflow.now()
         return opened
 
     @workflow.signal(name=PROCEED)
@@ -215,7 +229,7 @@ class ScheduleExecution:
 
     async def _run_groups(self) -> None:
         while self._position < self._total_steps:
-            if self._at_group_end():
+            if self._at_group_end() and not self._marked:
                 if self._stopping:
                     return
                 if self._paused:
@@ -226,7 +240,12 @@ class ScheduleExecution:
         """Waits between two groups until it is resumed; the record says so."""
         recorded = len(self._unrecorded)
         await self._record_pause(
-            ProgressRequest(execution_id=self._execution_id, finished=self._unrecorded, paused=True)
+            ProgressRequest(
+                execution_id=self._execution_id,
+                finished=self._unrecorded,
+                current_group=self._group_begun(),
+                paused=True,
+            )
         )
         del self._unrecorded[:recorded]
         self._show(ExecutionStatus.PAUSED)
@@ -244,46 +263,87 @@ class ScheduleExecution:
         while True:
             full = workflow.info().is_continue_as_new_suggested()
             starting = [] if full else self._take()
-            if starting or (self._unrecorded and self._running):
-                await self._record(starting)
+            while self._must_write(starting):
+                await self._record()
+                # What the plan goes on with may belong to this group.
+                more = [] if full or self._begun is None else self._take(len(starting))
+                starting += more
+                if not more:
+                    break
             for step in starting:
                 self._running[asyncio.create_task(self._run_step(step))] = step
             self._show()
             if not self._running:
                 break
-            await workflow.wait(self._running, return_when=asyncio.FIRST_COMPLETED)
+            await self._wait()
             self._collect()
         if full and self._position < self._total_steps and not (self._stopping and self._at_group_end()):
             await self._continue()
 
+    def _group_begun(self) -> int | None:
+        return None if self._group == _NO_GROUP else self._group
+
     def _at_group_end(self) -> bool:
         return not self._ahead or self._ahead[0].group != self._group
 
-    def _take(self) -> list[StepSpec]:
-        """Takes the steps of the current group that may start now."""
+    def _take(self, starting: int = 0) -> list[StepSpec]:
+        """Takes the steps of the current group that may start now, beside those that are starting."""
         taken: list[StepSpec] = []
-        while not self._at_group_end() and len(self._running) + len(taken) < MAX_STEPS_IN_FLIGHT:
+        while not self._at_group_end() and len(self._running) + starting + len(taken) < MAX_STEPS_IN_FLIGHT:
             taken.append(self._ahead.popleft())
         self._position += len(taken)
+        self._unmarked += [step.step_id for step in taken[self._marked :]]
+        self._marked = 0
         return taken
 
-    async def _record(self, starting: Sequence[StepSpec]) -> None:
+    def _must_write(self, starting: Sequence[StepSpec]) -> bool:
+        """Whether what ended and what begins is to be written before the execution goes on."""
+        if self._begun is None:
+            return bool(starting or (self._unrecorded and self._running))
+        if starting and not self._ahead and self._position < self._total_steps:
+            return True  # the answer says what comes next
+        is_due = workflow.now() >= self._written_at + _WRITE_SECONDS
+        return is_due and self._holds_back() and bool(starting or self._running)
+
+    def _holds_back(self) -> bool:
+        """Whether there is something that is not written yet."""
+        return bool(self._unmarked or self._unrecorded)
+
+    def _is_timed(self) -> bool:
+        """Whether a timer runs that tells when to write it."""
+        return self._due is not None and not self._due.done()
+
+    async def _wait(self) -> None:
+        """Waits until a step ends, or what is held back is due."""
+        if self._begun is not None and self._holds_back() and not self._is_timed():
+            self._due = asyncio.create_task(self._fall_due())
+        waiting: list[asyncio.Task[Any]] = [*self._running]
+        if self._due is not None and not self._due.done():
+            waiting.append(self._due)
+        await workflow.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
+
+    async def _fall_due(self) -> None:
+        await workflow.sleep(self._written_at + _WRITE_SECONDS - workflow.now(), summary="Write the record")
+
+    async def _record(self) -> None:
         """Writes in one go what ended and what begins, and reads on in the plan where little of it is left."""
         read_to = self._position + len(self._ahead)
         wants_more = len(self._ahead) < _READ_AHEAD and read_to < self._total_steps
-        recorded = len(self._unrecorded)
+        recorded, now = len(self._unrecorded), workflow.now()
         answer = await self._local(
             RECORD_PROGRESS,
             ProgressRequest(
                 execution_id=self._execution_id,
                 finished=self._unrecorded,
-                started=[step.step_id for step in starting],
+                started=self._unmarked,
                 current_group=self._group,
                 read_from=read_to if wants_more else None,
             ),
             PlanSlice,
         )
         del self._unrecorded[:recorded]
+        self._unmarked.clear()
+        self._written_at = now
         self._ahead.extend(answer.plan)
 
     async def _run_step(self, step: StepSpec) -> StepOutcome:
@@ -317,7 +377,10 @@ class ScheduleExecution:
             history=tries.history,
             output_tail=outcome.output_tail,
         )
-        request = ProgressRequest(execution_id=self._execution_id, attempted=[attempted])
+        # That it began may not be written yet.
+        request = ProgressRequest(
+            execution_id=self._execution_id, started=[step.step_id], current_group=step.group, attempted=[attempted]
+        )
         await self._local(RECORD_PROGRESS, request, PlanSlice)
 
     async def _attempt(self, step: StepSpec, tries: "_Tries") -> tuple[StepOutcome, ActivityError | None]:
@@ -373,6 +436,8 @@ class ScheduleExecution:
         """Takes up the steps that ended."""
         for task in [task for task in self._running if task.done()]:
             step = self._running.pop(task)
+            if step.step_id in self._unmarked:
+                self._unmarked.remove(step.step_id)
             outcome = _Tries(step).not_taken() if task.cancelled() else task.result()
             self._unrecorded.append(FinishedStep(step_id=step.step_id, outcome=outcome))
             self._shown.append((step.name, outcome.status, outcome.message))
@@ -397,7 +462,7 @@ class ScheduleExecution:
         self._collect()
 
     async def _continue(self) -> None:
-        await self._record([])
+        await self._record()
         workflow.continue_as_new(
             self._request.model_copy(
                 update={
@@ -441,6 +506,7 @@ class ScheduleExecution:
                 CloseRequest(
                     execution_id=self._execution_id,
                     finished=self._unrecorded,
+                    current_group=self._group_begun(),
                     status=status,
                     message=message,
                     unreached_message=unreached,

@@ -4,7 +4,9 @@ import logging
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import datetime, timedelta
-from typing import Any, Final
+from functools import partial
+from itertools import takewhile
+from typing import Any, Final, cast
 
 from sqlalchemy import Connection
 from sqlalchemy.exc import DBAPIError, IntegrityError, InterfaceError, OperationalError
@@ -18,7 +20,6 @@ from catalogue.columns import utc_now
 from catalogue.connected_systems import CatalogueLookup
 from catalogue.engine import Catalogue
 from catalogue.executions import (
-    Execution,
     Initiator,
     InitiatorType,
     begin_execution,
@@ -28,16 +29,19 @@ from catalogue.executions import (
     get_execution,
     has_active_execution,
     has_fired,
-    held_back_execution,
+    held_back_workflow,
     is_held_back,
     open_execution,
+    reach_group,
+    read_execution,
     read_plan,
     record_attempts,
     set_paused,
+    take_snapshot,
     unopened_execution,
 )
 from catalogue.output import store_tails
-from catalogue.schedules import Schedule, get_schedule
+from catalogue.schedules import Schedule, get_schedule, get_steps, read_schedule
 from catalogue.triggers import next_run_time, timetable_of
 from contracts.execution import (
     Closed,
@@ -94,39 +98,26 @@ class Recorder:
             name = schedule.name if schedule else str(request.schedule_id)
             session.add(unopened_execution(request, name, SCHEDULER))
             await session.flush()
-        await close_execution(session, request.execution_id, ExecutionStatus.FAILED, message)
+        connection = await session.connection()
+        await connection.run_sync(close_execution, request.execution_id, ExecutionStatus.FAILED, message)
 
     async def _open(self, request: OpenRequest) -> Opened:
+        opened = await self._catalogue.write_short(partial(_begin, request=request))
+        if opened is not None:
+            return opened
         async with self._catalogue.write() as session:
-            execution = await get_execution(session, request.execution_id)
-            if execution is None:
-                opened = await self._open_fired(session, request)
-                if isinstance(opened, Opened):
-                    return opened
-                execution = opened
-            if await self._must_wait(session, execution):
-                return Opened(decision="wait", message="Waiting until the execution before has ended.")
-            if not await begin_execution(session, execution.id):
-                return Opened(decision="ended", message=f"The execution is {execution.status} already.")
-            return Opened(
-                decision="run",
-                total_steps=execution.total_steps,
-                total_groups=execution.total_groups,
-                plan=await read_plan(session, execution.id, request.position),
-            )
+            fired = await self._open_fired(session, request)
+            if fired is not None:
+                return fired
+            # There is a record of it now.
+            return cast("Opened", await (await session.connection()).run_sync(_begin, request))
 
-    async def _must_wait(self, session: AsyncSession, execution: Execution) -> bool:
-        """Whether it is a fire of `BufferOne` that another execution still holds back."""
-        if not is_held_back(execution):
-            return False
-        schedule = await get_schedule(session, execution.schedule_id)
-        if schedule is not None and schedule.overlap_policy is OverlapPolicy.ALLOW_ALL:
-            return False
-        return await has_active_execution(session, execution.schedule_id, but=execution.id)
-
-    async def _open_fired(self, session: AsyncSession, request: OpenRequest) -> Opened | Execution:
-        """Opens the record of a cron fire, whose workflow is the first to know of it."""
+    async def _open_fired(self, session: AsyncSession, request: OpenRequest) -> Opened | None:
+        """Writes the record of a cron fire, whose workflow is the first to know of it; else returns why it does not run."""
         schedule = await get_schedule(session, request.schedule_id, lock=True)
+        connection = await session.connection()
+        if begun := await connection.run_sync(_begin, request):
+            return begun  # by another try of the same, which had been given up
         if request.trigger is TriggerType.MANUAL:
             return Opened(decision="ended", message="The run was withdrawn: its caller was told that it did not start.")
         if schedule is None:
@@ -142,59 +133,94 @@ class Recorder:
             return Opened(
                 decision="missed", message=f"Missed: the later fire of {later:%Y-%m-%d %H:%M}Z takes its place."
             )
-        if schedule.overlap_policy is not OverlapPolicy.ALLOW_ALL and await has_active_execution(session, schedule.id):
+        if schedule.overlap_policy is not OverlapPolicy.ALLOW_ALL and await connection.run_sync(
+            has_active_execution, schedule.id
+        ):
             waits = schedule.overlap_policy is OverlapPolicy.BUFFER_ONE
-            if not waits or await held_back_execution(session, schedule.id) is not None:
+            if not waits or await connection.run_sync(held_back_workflow, schedule.id) is not None:
                 return _skipped(schedule, request)
-        return await open_execution(
-            session,
+        steps = await connection.run_sync(get_steps, schedule.id)
+        snapshot = await take_snapshot(steps, request.execution_id, prepare_steps(CatalogueLookup(session)))
+        await connection.run_sync(
+            open_execution,
             schedule,
+            snapshot,
             execution_id=request.execution_id,
             trigger=request.trigger,
             initiator=SCHEDULER,
             workflow_id=request.workflow_id,
-            prepare=prepare_steps(CatalogueLookup(session)),
         )
+        return None
 
     @activity.defn(name=RECORD_PROGRESS)
     async def record(self, request: ProgressRequest) -> PlanSlice:
         """Writes what ended and what begins; answers with the next slice of the plan where it was asked for."""
-
-        def write(connection: Connection) -> None:
-            record_attempts(connection, request.attempted)
-            store_tails(connection, request.attempted)
-            finish_steps(connection, request.finished)
-            if request.current_group is not None:
-                begin_steps(connection, request.execution_id, request.started, request.current_group)
-            if request.paused is not None:
-                set_paused(connection, request.execution_id, paused=request.paused)
-
         with _once_only("recorded"):
-            await self._catalogue.write_short(write)
-            if request.read_from is None:
-                return PlanSlice()
-            async with self._catalogue.read() as session:
-                return PlanSlice(plan=await read_plan(session, request.execution_id, request.read_from))
+            return await self._catalogue.write_short(partial(_record, request=request))
 
     @activity.defn(name=CLOSE_EXECUTION)
     async def close(self, request: CloseRequest) -> Closed:
         """Writes what ended last and closes the record; answers which fire had waited for that."""
         with _once_only("closed"):
-            return await self._close(request)
+            return await self._catalogue.write_short(partial(_close, request=request))
 
-    async def _close(self, request: CloseRequest) -> Closed:
-        async with self._catalogue.write() as session:
-            await (await session.connection()).run_sync(finish_steps, request.finished)
-            await close_execution(
-                session,
-                request.execution_id,
-                request.status,
-                request.message,
-                unreached_message=request.unreached_message,
-            )
-            execution = await get_execution(session, request.execution_id)
-            waiting = await held_back_execution(session, execution.schedule_id) if execution else None
-            return Closed(waiting_workflow_id=waiting.workflow_id if waiting else None)
+
+def _begin(connection: Connection, request: OpenRequest) -> Opened | None:
+    """Marks an execution as running, and its first steps; None where it has no record yet."""
+    execution = read_execution(connection, request.execution_id)
+    if execution is None:
+        return None
+    if is_held_back(execution):
+        schedule = read_schedule(connection, execution.schedule_id)
+        may_overlap = schedule is not None and schedule.overlap_policy is OverlapPolicy.ALLOW_ALL
+        if not may_overlap and has_active_execution(connection, execution.schedule_id, but=execution.id):
+            return Opened(decision="wait", message="Waiting until the execution before has ended.")
+    if not begin_execution(connection, execution.id):
+        return Opened(decision="ended", message=f"The execution is {execution.status} already.")
+    plan = read_plan(connection, execution.id, request.position)
+    together = takewhile(lambda step: step.group == plan[0].group, plan[: request.begin_at_most])
+    begun = [step.step_id for step in together]
+    if begun:
+        begin_steps(connection, begun)
+        reach_group(connection, execution.id, plan[0].group)
+    return Opened(
+        decision="run",
+        total_steps=execution.total_steps,
+        total_groups=execution.total_groups,
+        plan=plan,
+        begun=len(begun),
+    )
+
+
+def _record(connection: Connection, request: ProgressRequest) -> PlanSlice:
+    # That a step began comes first: how its first attempt ended may come with it.
+    begin_steps(connection, request.started)
+    if request.current_group is not None:
+        reach_group(connection, request.execution_id, request.current_group)
+    record_attempts(connection, request.attempted)
+    store_tails(connection, request.attempted)
+    finish_steps(connection, request.finished)
+    if request.paused is not None:
+        set_paused(connection, request.execution_id, paused=request.paused)
+    if request.read_from is None:
+        return PlanSlice()
+    return PlanSlice(plan=read_plan(connection, request.execution_id, request.read_from))
+
+
+def _close(connection: Connection, request: CloseRequest) -> Closed:
+    if request.current_group is not None:
+        reach_group(connection, request.execution_id, request.current_group)
+    finish_steps(connection, request.finished)
+    close_execution(
+        connection,
+        request.execution_id,
+        request.status,
+        request.message,
+        unreached_message=request.unreached_message,
+    )
+    execution = read_execution(connection, request.execution_id)
+    waiting = held_back_workflow(connection, execution.schedule_id) if execution else None
+    return Closed(waiting_workflow_id=waiting)
 
 
 @contextmanager

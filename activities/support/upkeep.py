@@ -7,6 +7,7 @@ from datetime import timedelta
 from typing import Any, Final
 from uuid import UUID
 
+from sqlalchemy import Connection
 from temporalio import activity
 from temporalio.api.enums.v1 import EventType
 from temporalio.client import Client, WorkflowExecutionStatus, WorkflowHistoryEventFilterType
@@ -18,7 +19,7 @@ from catalogue.engine import Catalogue
 from catalogue.executions import (
     Execution,
     close_execution,
-    held_back_execution,
+    held_back_workflow,
     list_active_executions,
     tally_ended,
 )
@@ -45,7 +46,7 @@ _SETTLED: Final = timedelta(seconds=30)
 
 _PAGE: Final = 200
 
-_UNREACHED: Final = "Not started: the execution's workflow is gone."
+_UNREACHED: Final = "Not started, or ended in the last moment: the execution's workflow is gone and cannot tell."
 
 
 _OF_ONE: Final = frozenset(
@@ -205,15 +206,17 @@ class Upkeep:
         return "Its workflow was terminated."
 
     async def _close(self, execution: Execution, status: ExecutionStatus, message: str) -> bool:
-        async with self._catalogue.write() as session:
-            closed = await close_execution(session, execution.id, status, message, unreached_message=_UNREACHED)
-            waiting = await held_back_execution(session, execution.schedule_id)
+        def close(connection: Connection) -> tuple[bool, str | None]:
+            closed = close_execution(connection, execution.id, status, message, unreached_message=_UNREACHED)
+            return closed, held_back_workflow(connection, execution.schedule_id)
+
+        closed, waiting = await self._catalogue.write_short(close)
         if not closed:
             return False
         _logger.warning("execution %s of schedule %s closed: %s", execution.id, execution.schedule_id, message)
         if waiting is not None:
             try:
-                await self._client.get_workflow_handle(waiting.workflow_id).signal(PROCEED, rpc_timeout=CALL_TIMEOUT)
+                await self._client.get_workflow_handle(waiting).signal(PROCEED, rpc_timeout=CALL_TIMEOUT)
             except RPCError as error:
                 # Gone too: its own record is closed next.
                 if error.status != RPCStatusCode.NOT_FOUND:

@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from datetime import datetime
 from functools import partial
 from itertools import groupby
@@ -27,8 +27,8 @@ from api.models.executions import (
     StepAttemptOut,
 )
 from api.models.schedules import RunStarted
-from api.services.live import LiveStep, live_steps, why_queued
-from api.services.schedules import find_schedule_to_change
+from api.services.live import LiveStep, live_steps, step_begun_last, why_queued
+from api.services.schedules import found_schedule
 from catalogue.api_keys import ApiKey
 from catalogue.connected_systems import CatalogueLookup
 from catalogue.execution_lists import list_executions
@@ -41,14 +41,17 @@ from catalogue.executions import (
     get_execution,
     get_executions,
     get_step_records,
+    groups_of,
     list_active_executions,
     list_retries,
     open_execution,
+    take_snapshot,
     take_up_execution,
     withdraw_execution,
 )
-from catalogue.schedules import get_schedule
+from catalogue.schedules import Schedule, ScheduleStep, get_schedule, get_steps, read_schedule
 from contracts.execution import (
+    MAX_STEPS_IN_FLIGHT,
     Carried,
     ExecutionRequest,
     ExecutionStatus,
@@ -67,6 +70,8 @@ _logger = logging.getLogger(__name__)
 CANCEL_WAIT_SECONDS: Final = 10
 """How long a cancel waits for the processes to be gone."""
 
+_NOT_BEGUN: Final = frozenset({StepStatus.PENDING, StepStatus.WAITING})
+
 _SIGNAL_LOOKS: Final = 10
 _SIGNAL_PAUSE_SECONDS: Final = 0.05
 """What a worker can do at once is seen within half a second; the answer to a pause or resume waits no longer."""
@@ -79,19 +84,28 @@ _CANCELLED_BY_USER: Final = "Cancelled by user"
 async def run_schedule(context: Context, schedule_id: UUID, caller: ApiKey) -> RunStarted:
     """Starts an execution of a schedule, whether it is enabled or active or not."""
     execution_id = uuid4()
-    async with context.catalogue.write() as session:
-        schedule = await find_schedule_to_change(session, schedule_id)
-        execution = await open_execution(
-            session,
-            schedule,
-            execution_id=execution_id,
-            trigger=TriggerType.MANUAL,
-            initiator=Initiator(InitiatorType.API_KEY, str(caller.id), caller.name),
-            workflow_id=manual_workflow_id(schedule.name, execution_id),
-            prepare=prepare_steps(CatalogueLookup(session)),
-        )
-        if not execution.total_steps:
-            raise ValidationFailed("Cannot run a schedule with no steps")
+
+    def read(connection: Connection) -> tuple[Schedule, Sequence[ScheduleStep]]:
+        return found_schedule(read_schedule(connection, schedule_id), schedule_id), get_steps(connection, schedule_id)
+
+    schedule, steps = await context.catalogue.read_short(read)
+    if not steps:
+        raise ValidationFailed("Cannot run a schedule with no steps")
+    async with context.catalogue.read() as session:
+        # Most step types look up nothing: then this goes without a connection.
+        snapshot = await take_snapshot(steps, execution_id, prepare_steps(CatalogueLookup(session)))
+    opening = partial(
+        open_execution,
+        schedule=schedule,
+        snapshot=snapshot,
+        execution_id=execution_id,
+        trigger=TriggerType.MANUAL,
+        initiator=Initiator(InitiatorType.API_KEY, str(caller.id), caller.name),
+        workflow_id=manual_workflow_id(schedule.name, execution_id),
+    )
+    execution = await context.catalogue.write_short(opening)
+    if execution is None:
+        raise NotFound(f"Schedule not found: {schedule_id}")
     await _start(context, execution, None)
     return RunStarted(execution_id=execution_id, message=f"Schedule '{schedule.name}' started successfully")
 
@@ -148,8 +162,7 @@ async def retry_execution(context: Context, execution_id: UUID, caller: ApiKey) 
         before = await _find_execution(session, execution_id)
         if before.status not in _RETRIABLE:
             raise ValidationFailed(f"Cannot retry execution with status: {before.status}")
-        schedule = await get_schedule(session, before.schedule_id, lock=True)
-        if schedule is None:
+        if await get_schedule(session, before.schedule_id, lock=True) is None:
             raise ValidationFailed("Cannot retry an execution whose schedule was deleted")
         if not before.total_steps:
             raise ValidationFailed("Cannot retry an execution with no steps")
@@ -158,7 +171,6 @@ async def retry_execution(context: Context, execution_id: UUID, caller: ApiKey) 
                 raise Conflict(f"Cannot retry execution: its retry {other_id} has the status {status}")
         execution, taken_up = await take_up_execution(
             session,
-            schedule,
             before,
             execution_id=retry_id,
             initiator=Initiator(InitiatorType.API_KEY, str(caller.id), caller.name),
@@ -195,8 +207,12 @@ def _check_not_ended(execution: Execution, verb: str) -> None:
         raise ValidationFailed(f"Cannot {verb} execution with status: {execution.status}")
 
 
-def _is_in_last_group(execution: Execution) -> bool:
-    return execution.status is ExecutionStatus.IN_PROGRESS and execution.current_group + 1 >= execution.total_groups
+async def _is_in_last_group(context: Context, execution: Execution) -> bool:
+    """Whether the last step group runs, or has run: nothing comes before which a pause could hold."""
+    running = await live_steps(context.temporal, execution.workflow_id) or {}
+    groups = await context.catalogue.read_short(partial(groups_of, record_ids=list(running))) if running else []
+    current = max([execution.current_group, *groups])
+    return execution.status is ExecutionStatus.IN_PROGRESS and current + 1 >= execution.total_groups
 
 
 async def cancel_execution(context: Context, execution_id: UUID) -> tuple[ExecutionOut, bool]:
@@ -209,8 +225,8 @@ async def cancel_execution(context: Context, execution_id: UUID) -> tuple[Execut
         execution = await _find_execution(session, execution_id)
         _check_not_ended(execution, "cancel")
         # One that no worker has begun is closed here: its workflow, should it begin now, finds the record closed.
-        unbegun = await close_execution(
-            session,
+        unbegun = await (await session.connection()).run_sync(
+            close_execution,
             execution_id,
             ExecutionStatus.CANCELLED,
             _CANCELLED_BY_USER,
@@ -268,7 +284,7 @@ async def _signal(
     async with context.catalogue.read() as session:
         execution = await _find_execution(session, execution_id)
     _check_not_ended(execution, verb)
-    if signal == PAUSE and _is_in_last_group(execution):
+    if signal == PAUSE and await _is_in_last_group(context, execution):
         raise Conflict("Cannot pause execution: its last step group runs, and a pause holds before the next; cancel it")
     handle = context.temporal.get_workflow_handle(execution.workflow_id)
     try:
@@ -300,16 +316,37 @@ async def show_execution(context: Context, execution_id: UUID) -> ExecutionDetai
 
     execution, records = await context.catalogue.read_short(read)
     live: Mapping[UUID, LiveStep] = {}
-    waiting: Mapping[str | None, str | None] = {}
+    latest: UUID | None = None
     if not execution.status.is_terminal:
         live = await live_steps(context.temporal, execution.workflow_id) or {}
-        waiting = await _waiting(context, records, live)
-    steps = [_step(record, live.get(record.id), waiting.get(record.worker_pool)) for record in records]
+        if not live and execution.status is ExecutionStatus.IN_PROGRESS:
+            # Between two steps, in the pause before another attempt, or while no worker is there.
+            latest = await step_begun_last(context.temporal, execution.workflow_id)
+    waiting = await _waiting(context, records, live)
+    begun = _count_begun(records, {*live, latest})
+    current = max(execution.current_group, records[begun - 1].group if begun else 0)
+    steps = [
+        _step(record, live.get(record.id), waiting.get(record.worker_pool), has_begun=record.position < begun)
+        for record in records
+    ]
     return ExecutionDetailOut(
-        **_fields(execution).model_dump(),
+        **_fields(execution).model_dump() | {"current_step_index": current},
         steps=steps,
-        progress=_progress(execution, records, steps),
+        progress=_progress(current, records, steps),
     )
+
+
+def _count_begun(records: Sequence[StepRecord], known: Collection[UUID | None]) -> int:
+    """Returns how many steps have begun, by their records and by those of which Temporal knows it.
+
+    A record follows the execution by up to a second. Steps begin in the order of the plan, and those of a group at once
+    where they are no more than may be in flight.
+    """
+    for record in reversed(records):
+        if record.id in known or record.status not in _NOT_BEGUN:
+            members = [other.position for other in records if other.group == record.group]
+            return (members[-1] if len(members) <= MAX_STEPS_IN_FLIGHT else record.position) + 1
+    return 0
 
 
 async def show_executions(
@@ -364,7 +401,9 @@ async def _waiting(
     }
 
 
-def _step(record: StepRecord, live: LiveStep | None, waiting: str | None) -> ExecutionStepOut:
+def _step(
+    record: StepRecord, live: LiveStep | None, waiting: str | None, *, has_begun: bool = False
+) -> ExecutionStepOut:
     status, started_at, progress = record.status, record.started_at, _stored_progress(record)
     attempts, host, message = record.attempts, record.host, record.error_message
     activity_id = record.activity_id
@@ -374,6 +413,9 @@ def _step(record: StepRecord, live: LiveStep | None, waiting: str | None) -> Exe
         message = live.last_failure or (waiting if live.queued_since else None) or message
         if live.heartbeat is not None:
             host, progress, activity_id = live.heartbeat.host, live.heartbeat.progress, live.heartbeat.activity_id
+    elif has_begun and status in _NOT_BEGUN:
+        # It has ended, and how it did is about to be written.
+        status = StepStatus.PROCESSING
     system, profile = record.resolved.get("system") or {}, record.resolved.get("profile") or {}
     return ExecutionStepOut(
         id=record.id,
@@ -480,7 +522,7 @@ def _group_status(statuses: Sequence[StepStatus]) -> StepStatus:
     return min(present, key=_TASK_ORDER.index)
 
 
-def _progress(execution: Execution, records: Sequence[StepRecord], steps: Sequence[ExecutionStepOut]) -> Progress:
+def _progress(current: int, records: Sequence[StepRecord], steps: Sequence[ExecutionStepOut]) -> Progress:
     groups: list[ProgressStep] = []
     members: Any
     for group, members in groupby(zip(records, steps, strict=True), key=lambda pair: pair[0].group):
@@ -496,7 +538,7 @@ def _progress(execution: Execution, records: Sequence[StepRecord], steps: Sequen
             ),
         )
     return Progress(
-        current_step_number=execution.current_group + 1 if groups else None,
+        current_step_number=current + 1 if groups else None,
         total_steps=len(groups),
         steps=groups,
     )

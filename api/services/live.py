@@ -1,15 +1,17 @@
 """What runs right now, asked of Temporal: it answers with every worker down."""
 
 import asyncio
+import contextlib
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Final
 from uuid import UUID
 
+from temporalio.api.common.v1 import WorkflowExecution
 from temporalio.api.enums.v1 import PendingActivityState, TaskQueueType
 from temporalio.api.taskqueue.v1 import TaskQueue
 from temporalio.api.workflow.v1 import PendingActivityInfo
-from temporalio.api.workflowservice.v1 import DescribeTaskQueueRequest
+from temporalio.api.workflowservice.v1 import DescribeTaskQueueRequest, GetWorkflowExecutionHistoryReverseRequest
 from temporalio.client import Client
 from temporalio.service import RPCError
 
@@ -20,6 +22,9 @@ from runtime.temporal import data_converter
 
 _TIMEOUT: Final = timedelta(seconds=2)
 """Live detail is an extra: a page does not wait longer for it."""
+
+_LAST_EVENTS: Final = 40
+"""A step that ended leaves six events, and some of them its output."""
 
 _POLL_TIMEOUT: Final = timedelta(seconds=75)
 """A worker asks for work at least once a minute; the server remembers one that is gone for some minutes more."""
@@ -64,6 +69,28 @@ async def live_steps(client: Client, workflow_id: str) -> dict[UUID, LiveStep] |
             last_failure=pending.last_failure.message or None,
         )
     return live
+
+
+async def step_begun_last(client: Client, workflow_id: str) -> UUID | None:
+    """Returns the record id of the step of an execution that was begun last.
+
+    None where Temporal cannot say, or where so much has happened since that the record knows it.
+    """
+    request = GetWorkflowExecutionHistoryReverseRequest(
+        namespace=client.namespace,
+        execution=WorkflowExecution(workflow_id=workflow_id),
+        maximum_page_size=_LAST_EVENTS,
+    )
+    try:
+        async with asyncio.timeout(_TIMEOUT.total_seconds()):
+            answer = await client.workflow_service.get_workflow_execution_history_reverse(request, timeout=_TIMEOUT)
+    except (RPCError, RuntimeError, TimeoutError):
+        return None
+    for event in answer.history.events:
+        with contextlib.suppress(ValueError):
+            if event.HasField("activity_task_scheduled_event_attributes"):
+                return UUID(event.activity_task_scheduled_event_attributes.activity_id)
+    return None
 
 
 async def count_pollers(client: Client, task_queue: str, kind: TaskQueueType.ValueType) -> int:

@@ -98,7 +98,12 @@ _PATTERN_FIELDS: Final = {
 }
 
 
-def _found(schedule: Schedule | None, schedule_id: UUID) -> Schedule:
+def found_schedule(schedule: Schedule | None, schedule_id: UUID) -> Schedule:
+    """Returns a schedule that was looked for.
+
+    Raises:
+        NotFound: There is none.
+    """
     if schedule is None:
         raise NotFound(f"Schedule not found: {schedule_id}")
     return schedule
@@ -110,7 +115,7 @@ async def find_schedule_to_change(session: AsyncSession, schedule_id: UUID) -> S
     Raises:
         NotFound: There is none.
     """
-    return _found(await get_schedule(session, schedule_id, lock=True), schedule_id)
+    return found_schedule(await get_schedule(session, schedule_id, lock=True), schedule_id)
 
 
 async def _find_version(
@@ -390,7 +395,7 @@ async def show_schedule(context: Context, schedule_id: UUID) -> tuple[ScheduleDe
     """Returns a schedule with its steps, and its ETag."""
 
     def read(connection: Connection) -> tuple[Schedule, Sequence[ScheduleStep], list[str]]:
-        schedule = _found(read_schedule(connection, schedule_id), schedule_id)
+        schedule = found_schedule(read_schedule(connection, schedule_id), schedule_id)
         steps = get_steps(connection, schedule_id)
         return schedule, steps, step_warnings(connection, steps)
 
@@ -405,7 +410,7 @@ async def show_schedule(context: Context, schedule_id: UUID) -> tuple[ScheduleDe
 async def show_next_runs(context: Context, schedule_id: UUID, count: int, after: datetime | None) -> NextRuns:
     """Returns the next times at which a schedule runs, before jitter: none for one that is manual or disabled."""
     schedule = await context.catalogue.read_short(
-        lambda connection: _found(read_schedule(connection, schedule_id), schedule_id),
+        lambda connection: found_schedule(read_schedule(connection, schedule_id), schedule_id),
     )
     if schedule.trigger_type is not TriggerType.CRON or not schedule.is_enabled:
         return NextRuns(items=[])

@@ -3,6 +3,7 @@
 import asyncio
 import uuid
 from datetime import datetime
+from itertools import pairwise
 from typing import Any
 
 from temporalio.client import WorkflowExecution
@@ -140,6 +141,30 @@ async def test_a_running_step_is_seen_live_and_cancel_ends_it(rota: Rota) -> Non
     again = await rota.http.post(f"/api/v1/schedule-executions/{execution_id}/cancel")
     assert again.status_code == 400
     assert again.json()["message"] == "Cannot cancel execution with status: Cancelled"
+
+
+async def test_no_step_goes_back_in_the_eyes_of_who_watches(rota: Rota) -> None:
+    order = ["Pending", "Waiting", "Queued", "Processing", "Completed"]
+    count = 40
+    steps = [executable("/bin/true", stepIndex=index) for index in range(count)]
+    execution_id = await rota.run(await rota.create(*steps, executable("/bin/sleep", arguments="2", stepIndex=count)))
+    seen: list[list[int]] = []
+    groups: list[int] = []
+
+    async def is_over() -> bool:
+        execution = await rota.execution(execution_id)
+        seen.append([order.index(step["status"]) for step in execution["steps"]])
+        groups.append(execution["currentStepIndex"])
+        return bool(execution["status"] == "Complete")
+
+    await eventually(is_over)
+
+    for before, after in pairwise(seen):
+        assert all(a <= b for a, b in zip(before, after, strict=True)), (before, after)
+    assert groups == sorted(groups)
+    # While the last one sleeps, what is known of the others is written.
+    last, done = order.index("Processing"), order.index("Completed")
+    assert [*[done] * count, last] in seen
 
 
 async def process_exists(pid: int) -> bool:

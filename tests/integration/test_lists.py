@@ -85,13 +85,13 @@ class Operations:
 
     async def begin(self, session: AsyncSession) -> None:
         for chosen in self.some(ended=False):
-            assert await begin_execution(session, chosen)
+            assert await (await session.connection()).run_sync(begin_execution, chosen)
             self.statuses[chosen] = ExecutionStatus.IN_PROGRESS
 
     async def close(self, session: AsyncSession) -> None:
         for chosen in self.some(ended=False)[:2]:
             self.statuses[chosen] = self.random.choice(ENDINGS)
-            assert await close_execution(session, chosen, self.statuses[chosen], None)
+            assert await (await session.connection()).run_sync(close_execution, chosen, self.statuses[chosen], None)
 
     async def withdraw(self, session: AsyncSession) -> None:
         for chosen in self.some(ended=False)[:1]:
@@ -135,9 +135,11 @@ async def test_counts_are_exact_while_others_write(catalogue: Catalogue) -> None
 
     async def run(number: int, execution_id: uuid.UUID) -> None:
         async with catalogue.write() as session:
-            await begin_execution(session, execution_id)
+            await (await session.connection()).run_sync(begin_execution, execution_id)
         async with catalogue.write() as session:
-            await close_execution(session, execution_id, ENDINGS[number % len(ENDINGS)], None)
+            await (await session.connection()).run_sync(
+                close_execution, execution_id, ENDINGS[number % len(ENDINGS)], None
+            )
         if number % 5 == 0:
             async with catalogue.write() as session:
                 assert await delete_executions(session, col(Execution.id) == execution_id) == 1

@@ -1,11 +1,15 @@
 """The record that a workflow keeps: each write may be repeated, and none may be lost or done over a closed one."""
 
+import asyncio
 import uuid
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
+from sqlalchemy import Connection
 from sqlalchemy.exc import OperationalError
+from sqlmodel import col, update
 from temporalio.exceptions import ApplicationError
 
 from activities.support.recording import SCHEDULER, Recorder
@@ -19,13 +23,15 @@ from catalogue.executions import (
     get_step_records,
     has_active_execution,
     open_execution,
+    take_snapshot,
 )
-from catalogue.schedules import Schedule, ScheduleStep, get_schedule
+from catalogue.schedules import Schedule, ScheduleStep, get_schedule, get_steps
 from contracts.execution import (
     AttemptedStep,
     CloseRequest,
     ExecutionStatus,
     FinishedStep,
+    Opened,
     OpenRequest,
     OverlapPolicy,
     ProgressRequest,
@@ -34,6 +40,7 @@ from contracts.execution import (
     StepStatus,
     TriggerType,
 )
+from tests.waiting import eventually
 from timetable import PatternType
 
 
@@ -117,16 +124,16 @@ async def test_a_fire_is_skipped_and_counted_while_another_execution_is_active(c
     schedule = await saved_schedule(catalogue)
     manual = uuid.uuid4()
     async with catalogue.write() as session:
-        attached = await get_schedule(session, schedule.id)
-        assert attached is not None
-        await open_execution(
-            session,
-            attached,
+        connection = await session.connection()
+        steps = await connection.run_sync(get_steps, schedule.id)
+        await connection.run_sync(
+            open_execution,
+            schedule,
+            await take_snapshot(steps, manual, prepare_steps(CatalogueLookup(session))),
             execution_id=manual,
             trigger=TriggerType.MANUAL,
             initiator=SCHEDULER,
             workflow_id="s/run/x",
-            prepare=prepare_steps(CatalogueLookup(session)),
         )
 
     request = fire(schedule)
@@ -139,7 +146,7 @@ async def test_a_fire_is_skipped_and_counted_while_another_execution_is_active(c
     assert runs.decision == "run"
     async with catalogue.read() as session:
         after = await get_schedule(session, schedule.id)
-        assert await has_active_execution(session, schedule.id)
+        assert await (await session.connection()).run_sync(has_active_execution, schedule.id)
     assert after is not None
     assert after.skipped_count == 1
     assert after.last_skipped_time is not None
@@ -397,13 +404,50 @@ async def test_a_plan_is_read_in_slices_to_its_end(catalogue: Catalogue, steps: 
     assert [step.position for step in plan] == list(range(steps))
 
 
+async def test_a_fire_that_another_try_of_the_same_has_opened_meanwhile_runs(
+    catalogue: Catalogue, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    request = fire(await saved_schedule(catalogue))
+    other = Recorder(catalogue)
+    look = catalogue.write_short
+
+    async def look_a_moment_too_early(work: Callable[[Connection], Opened | None]) -> Opened | None:
+        monkeypatch.setattr(catalogue, "write_short", look)
+        found = await look(work)
+        assert (await other.open(request)).decision == "run"
+        return found
+
+    monkeypatch.setattr(catalogue, "write_short", look_a_moment_too_early)
+
+    assert (await Recorder(catalogue).open(request)).decision == "run"
+
+
+async def test_readers_go_on_while_writers_wait_for_each_other(catalogue: Catalogue) -> None:
+    schedule = await saved_schedule(catalogue)
+
+    def lock(connection: Connection) -> None:
+        waiting.append(connection)
+        connection.execute(update(Schedule).where(col(Schedule.id) == schedule.id).values(name="locked"))
+
+    # As one that waits for Temporal holds a schedule: writers wait for its row, in threads.
+    waiting: list[Connection] = []
+    async with catalogue.write() as session:
+        await (await session.connection()).run_sync(lock)
+        writers = [asyncio.create_task(catalogue.write_short(lock)) for _ in range(12)]
+        if not catalogue.is_sqlite:  # there they wait for their turn
+            await eventually(lambda: asyncio.sleep(0, len(waiting) == 10))
+        async with asyncio.timeout(5):
+            await catalogue.ping()
+    await asyncio.gather(*writers)
+
+
 async def test_what_cannot_be_recorded_fails_for_good_and_what_may_pass_is_tried_again(
     catalogue: Catalogue, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     recorder = Recorder(catalogue)
     request = fire(await saved_schedule(catalogue))
 
-    async def defect(*_: object, **__: object) -> None:
+    def defect(*_: object, **__: object) -> None:
         raise OverflowError("canary")
 
     monkeypatch.setattr("activities.support.recording.open_execution", defect)

@@ -24,8 +24,7 @@ from contracts.upkeep import ExecutionsKept, RetentionKept, TriggersKept
 from runtime.embedded import find_temporal
 from runtime.temporal import data_converter, register_search_attributes
 from tests.waiting import eventually
-from tests.workflow.doubles import Record, Steps, plan, started, step
-from worker import workflow_runner
+from tests.workflow.doubles import Record, Steps, plan, started, step, strict_runner
 from workflows.schedule_execution import ScheduleExecution
 from workflows.upkeep import Upkeep
 
@@ -104,7 +103,7 @@ async def _upkeep(client: Client) -> WorkflowHandle[Any, Any]:
         task_queue=task_queue,
         workflows=[Upkeep],
         activities=[_keep_executions, _keep_triggers, _keep_retention],
-        workflow_runner=workflow_runner(),
+        workflow_runner=strict_runner(),
     ):
         handle = await client.start_workflow(Upkeep.run, id=task_queue, task_queue=task_queue)
         await handle.result()
@@ -148,6 +147,25 @@ SCENARIOS: Final[dict[str, Run]] = {
     "pool-without-workers": _execution(
         lambda: Record(plan(step("a", 0, worker_pool="nobody", schedule_to_start_seconds=1))),
     ),
+    "writes-held-back": _execution(
+        lambda: Record(
+            plan(*(step(f"s{n}", n) for n in range(6)), step("slow", 6, config={"seconds": 2}), step("z", 7))
+        )
+    ),
+    "writes-held-back-parallel": _execution(
+        lambda: Record(plan(step("a", 0), *(step(f"b{n}", 1, config={"seconds": n / 3}) for n in range(6)))),
+    ),
+    "writes-held-back-retried": _execution(
+        lambda: Record(plan(step("a", 0), step("flaky", 1, does="flaky", max_attempts=3), step("b", 2))),
+    ),
+    "writes-held-back-cancelled": _execution(
+        lambda: Record(plan(step("a", 0), step("b", 1), step("hanging", 2, does="hang"), step("never", 3))),
+        _cancel,
+    ),
+    "writes-held-back-paused": _execution(
+        lambda: Record(plan(step("a", 0, config={"seconds": 0.3}), step("b", 1))), _pause_and_resume
+    ),
+    "writes-held-back-continued-as-new": _execution(lambda: Record(plan(*(step(f"s{n}", n) for n in range(30))))),
     "upkeep": _upkeep,
     "upkeep-with-retention": _upkeep,
 }

@@ -13,6 +13,7 @@ from temporalio import activity
 from temporalio.client import Client, WorkflowHandle
 from temporalio.exceptions import ApplicationError
 from temporalio.worker import Worker
+from temporalio.worker.workflow_sandbox import SandboxedWorkflowRunner, SandboxRestrictions
 
 from contracts.execution import (
     Carried,
@@ -33,8 +34,14 @@ from contracts.execution import (
     TriggerType,
 )
 from contracts.names import CLOSE_EXECUTION, OPEN_EXECUTION, RECORD_PROGRESS, STEP_FAILED, STEP_INTERRUPTED
-from worker import workflow_runner
 from workflows.schedule_execution import ScheduleExecution
+
+
+def strict_runner() -> SandboxedWorkflowRunner:
+    """The sandbox with the workflows in it, which forbids them what is not deterministic."""
+    return SandboxedWorkflowRunner(
+        restrictions=SandboxRestrictions.default.with_passthrough_modules("contracts", "pydantic")
+    )
 
 
 @dataclass
@@ -46,12 +53,19 @@ class Record:
     held_back: bool = False
     waiting_workflow_id: str | None = None
     slice_size: int = 200
+    marks_first: bool = True
+    """Whether opening marks the first group as begun, as workers do that let the execution hold writes back."""
     status: ExecutionStatus | None = None
     message: str | None = None
     outcomes: dict[uuid.UUID, StepOutcome] = field(default_factory=dict)
     attempts: dict[uuid.UUID, list[StepAttempt]] = field(default_factory=dict)
     """What is known of the attempts of a step between two of them."""
     started: list[uuid.UUID] = field(default_factory=list)
+    begun_at_attempt: list[bool] = field(default_factory=list)
+    """At each write of an attempt, whether it was known that its step had begun."""
+    last_group: int | None = None
+    opening: asyncio.Event | None = None
+    """Until this is set, opening takes its time."""
     writes: int = 0
     holds: int = 0
     held: asyncio.Event = field(default_factory=asyncio.Event)
@@ -62,13 +76,20 @@ class Record:
     async def open(self, request: OpenRequest) -> Opened:
         self.writes += 1
         self.asked.set()
+        if self.opening is not None:
+            await self.opening.wait()
         if self.held_back:
             return Opened(decision="wait", message="Waiting until the execution before has ended.")
+        first = self.plan[request.position : request.position + self.slice_size]
+        begun = [step.step_id for step in first[: request.begin_at_most] if step.group == first[0].group]
+        if self.marks_first:
+            self.started += begun
         return Opened(
             decision=self.decision,
             total_steps=len(self.plan),
             total_groups=len({step.group for step in self.plan}),
-            plan=self.plan[request.position : request.position + self.slice_size],
+            plan=first,
+            begun=len(begun) if self.marks_first else None,
         )
 
     @activity.defn(name=RECORD_PROGRESS)
@@ -76,7 +97,9 @@ class Record:
         self.writes += 1
         self.outcomes |= {step.step_id: step.outcome for step in request.finished}
         self.attempts |= {step.step_id: step.history for step in request.attempted}
-        self.started += request.started
+        self.started += [step_id for step_id in request.started if step_id not in self.started]
+        self.begun_at_attempt += [step.step_id in self.started for step in request.attempted]
+        self.last_group = request.current_group
         if request.paused:
             self.holds += 1
             self.held.set()
@@ -87,7 +110,7 @@ class Record:
     @activity.defn(name=CLOSE_EXECUTION)
     async def close(self, request: CloseRequest) -> Closed:
         self.outcomes |= {step.step_id: step.outcome for step in request.finished}
-        self.status, self.message = request.status, request.message
+        self.status, self.message, self.last_group = request.status, request.message, request.current_group
         self.closed += 1
         return Closed(waiting_workflow_id=self.waiting_workflow_id)
 
@@ -162,7 +185,7 @@ def serving(client: Client, task_queue: str, record: Record, steps: Steps) -> Wo
         task_queue=task_queue,
         workflows=[ScheduleExecution],
         activities=[record.open, record.record, record.close, steps.work],
-        workflow_runner=workflow_runner(),
+        workflow_runner=strict_runner(),
         max_heartbeat_throttle_interval=timedelta(milliseconds=100),
     )
 

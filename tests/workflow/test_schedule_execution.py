@@ -267,13 +267,84 @@ async def test_what_may_not_run_runs_nothing(
     assert record.closed == 0
 
 
-async def test_sequential_steps_cost_one_write_each(time_skipping: WorkflowEnvironment, task_queue: str) -> None:
-    record = Record(plan(*(step(f"s{n}", n) for n in range(10))))
+async def test_opened_by_a_worker_of_before_sequential_steps_cost_one_write_each(
+    time_skipping: WorkflowEnvironment, task_queue: str
+) -> None:
+    record = Record(plan(*(step(f"s{n}", n) for n in range(10))), marks_first=False)
 
     await run(time_skipping.client, task_queue, record, Steps())
 
     assert record.writes == 1 + 10
     assert record.closed == 1
+
+
+async def test_quick_steps_share_their_writes(time_skipping: WorkflowEnvironment, task_queue: str) -> None:
+    record = Record(plan(*(step(f"s{n}", n) for n in range(40))))
+
+    await run(time_skipping.client, task_queue, record, Steps())
+
+    assert record.writes < 1 + 40
+    assert len(record.outcomes) == 40
+    assert record.last_group == 39
+
+
+async def test_what_is_held_back_is_written_soon_though_nothing_ends(client: Client, task_queue: str) -> None:
+    steps = Steps()
+    record = Record(plan(step("quick", 0), step("hanging", 1, does="hang"), step("never", 2)))
+    quick, hanging, _ = (each.step_id for each in record.plan)
+
+    async with started(client, task_queue, record, steps) as handle:
+        await steps.hanging.wait()
+        await eventually(lambda: asyncio.sleep(0, quick in record.outcomes and hanging in record.started))
+        await handle.cancel()
+        with pytest.raises(WorkflowFailureError):
+            await handle.result()
+
+    assert record.status_of("hanging") == StepStatus.CANCELLED
+    assert record.started == [quick, hanging]
+
+
+async def test_a_cancel_writes_what_was_held_back(client: Client, task_queue: str) -> None:
+    steps = Steps()
+    record = Record(plan(*(step(f"s{n}", n) for n in range(5)), step("hanging", 5, does="hang")))
+
+    async with started(client, task_queue, record, steps) as handle:
+        await steps.hanging.wait()
+        await handle.cancel()
+        with pytest.raises(WorkflowFailureError):
+            await handle.result()
+
+    assert {record.status_of(f"s{n}") for n in range(5)} == {StepStatus.COMPLETED}
+    assert record.status_of("hanging") == StepStatus.CANCELLED
+    assert record.last_group == 5
+
+
+async def test_a_pause_that_comes_once_the_first_group_is_marked_holds_after_it(
+    client: Client, task_queue: str
+) -> None:
+    steps = Steps()
+    opening = asyncio.Event()
+    record = Record(plan(step("a", 0), step("b", 1)), opening=opening)
+
+    async with started(client, task_queue, record, steps) as handle:
+        await record.asked.wait()
+        await handle.signal(PAUSE)
+        opening.set()
+        await record.held.wait()
+        assert steps.begun == ["a"]
+        assert record.status_of("a") == StepStatus.COMPLETED
+        await handle.signal(RESUME)
+        result = await handle.result()
+
+    assert result.outcome == ExecutionStatus.COMPLETE
+
+
+async def test_that_a_step_began_is_written_before_its_attempts(client: Client, task_queue: str) -> None:
+    record = Record(plan(step("quick", 0), step("flaky", 1, does="flaky", max_attempts=3)))
+
+    await run(client, task_queue, record, Steps())
+
+    assert record.begun_at_attempt == [True, True]
 
 
 async def test_a_plan_is_read_in_slices(time_skipping: WorkflowEnvironment, task_queue: str) -> None:
@@ -287,6 +358,20 @@ async def test_a_plan_is_read_in_slices(time_skipping: WorkflowEnvironment, task
     assert sorted(steps.begun) == sorted(names)
     for position in range(0, 30, 3):
         assert set(steps.begun[position : position + 3]) == set(names[position : position + 3])
+
+
+async def test_a_group_that_lies_across_slices_begins_together(client: Client, task_queue: str) -> None:
+    steps = Steps()
+    members = [step(f"b{n}", 1, does="hang") for n in range(5)]
+    record = Record(plan(step("a", 0), *members, step("never", 2)), slice_size=4)
+
+    async with started(client, task_queue, record, steps) as handle:
+        await eventually(lambda: asyncio.sleep(0, len(steps.active) == len(members)))
+        await handle.cancel()
+        with pytest.raises(WorkflowFailureError):
+            await handle.result()
+
+    assert sorted(steps.begun) == ["a", "b0", "b1", "b2", "b3", "b4"]
 
 
 async def events(handle: WorkflowHandle[ScheduleExecution, ExecutionResult]) -> set[EventType.ValueType]:
