@@ -6,7 +6,8 @@ from temporalio.worker import Replayer
 
 from runtime.temporal import data_converter
 from tests.replay.record import HISTORIES, SCENARIOS
-from worker import WORKFLOWS, workflow_runner
+from tests.workflow.doubles import strict_runner
+from worker import WORKFLOWS
 
 COMMITTED = sorted(path.stem for path in HISTORIES.glob("*.json"))
 
@@ -18,6 +19,6 @@ def test_every_scenario_has_a_committed_history() -> None:
 @pytest.mark.parametrize("name", COMMITTED)
 async def test_history_replays(name: str) -> None:
     history = WorkflowHistory.from_json(name, (HISTORIES / f"{name}.json").read_text())
-    replayer = Replayer(workflows=WORKFLOWS, data_converter=data_converter, workflow_runner=workflow_runner())
+    replayer = Replayer(workflows=WORKFLOWS, data_converter=data_converter, workflow_runner=strict_runner())
 
     await replayer.replay_workflow(history)
