@@ -3,7 +3,7 @@
 import asyncio
 import time
 import uuid
-from collections.abc import Awaitable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, TypeVar
 
@@ -86,8 +86,12 @@ class RotaClient:
         output = execution["steps"][-1]["outputTail"] or ""
         return Timed(sent_ns, (answered - sent) * 1000, (ended - answered) * 1000, output, workflow_id)
 
-    async def run_at_once(self, schedules: Sequence[Schedule]) -> float:
+    async def run_at_once(self, schedules: Sequence[Schedule], at_end: Callable[[], None] = lambda: None) -> float:
         """Runs schedules, all requested at once, to the end of the last; returns the seconds from request to end.
+
+        Args:
+            schedules: What is run.
+            at_end: Called when the last has ended, before the records are looked at.
 
         Raises:
             BenchError: One did not end as `Complete`, every step `Completed`.
@@ -101,6 +105,7 @@ class RotaClient:
         sent = time.perf_counter()
         execution_ids = await asyncio.gather(*map(run, schedules))
         ended = time.perf_counter()
+        at_end()
         for execution_id in execution_ids:
             await self.checked_execution(execution_id)
         return ended - sent

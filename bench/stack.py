@@ -91,6 +91,9 @@ class Stack:
     processes: Processes
     rota_processes: Mapping[str, Process]
     """By the command that they run: `api`, `worker`."""
+    server: Process
+    floor_process: Process | None
+    """None where no workers were asked for."""
 
     @asynccontextmanager
     async def stock_server(self, *options: str) -> AsyncIterator[str]:
@@ -157,8 +160,8 @@ async def _start(
     http.headers["X-API-Key"] = api_key_file(folder).read_text().strip()
     await wait_until(partial(is_up, http, READY, with_workers=with_workers), list(running.values()))
     temporal = await connect_to(server.address)
-    running.pop("floor", None)
-    return Stack(RotaClient(http, temporal), FloorClient(temporal), processes, running)
+    floor = running.pop("floor", None)
+    return Stack(RotaClient(http, temporal), FloorClient(temporal), processes, running, server.process, floor)
 
 
 def free_port() -> int:

@@ -1,8 +1,10 @@
 """C: many executions at once."""
 
+from asyncio.subprocess import Process
 from typing import Final
 
 from bench.case import FLOOR, Case, Extent, Quantity, Sample, interleaved
+from bench.cpu import cpu_milliseconds
 from bench.floor import FloorRequest
 from bench.report import Measure, Target
 from bench.runs import executable
@@ -12,13 +14,15 @@ _EXECUTIONS: Final = 50
 _STEPS: Final = 4
 
 _RATE: Final = "executions"
+_CPU: Final = "CPU of a step: "
 
 
 async def _measure(stack: Stack, extent: Extent) -> list[Measure]:
     """Measures 50 schedules of 4 sequential steps of `true`, all started at once.
 
     The rate is the number of executions over the time from the first request to the end of the last execution. Rota's
-    requests go through its API.
+    requests go through its API. What bounds it is the CPU, which is measured too: of the server, of the worker and of
+    what it starts, of the API and the client, by step.
     """
     executions = extent.size(_EXECUTIONS, quick=3)
     true = find_program("true")
@@ -26,14 +30,32 @@ async def _measure(stack: Stack, extent: Extent) -> list[Measure]:
     schedules = [await stack.rota.create_schedule(steps) for _ in range(executions)]
     requests = [FloorRequest([true], _STEPS)] * executions
 
+    def cpu(worker: Process | None) -> dict[str, float]:
+        return {
+            f"{_CPU}server": cpu_milliseconds(stack.server),
+            f"{_CPU}worker": cpu_milliseconds(worker),
+            f"{_CPU}API and client": cpu_milliseconds(stack.rota_processes["api"]) + cpu_milliseconds(),
+        }
+
+    def by_step(before: Sample, after: Sample) -> dict[str, float]:
+        return {name: (after[name] - before[name]) / (executions * _STEPS) for name in after}
+
     async def floor() -> Sample:
-        return {_RATE: executions / await stack.floor.run_at_once(requests)}
+        before = cpu(stack.floor_process)
+        seconds = await stack.floor.run_at_once(requests)
+        return {_RATE: executions / seconds} | by_step(before, cpu(stack.floor_process))
 
     async def rota() -> Sample:
-        return {_RATE: executions / await stack.rota.run_at_once(schedules)}
+        worker = stack.rota_processes["worker"]
+        before, after = cpu(worker), dict[str, float]()
+        seconds = await stack.rota.run_at_once(schedules, at_end=lambda: after.update(cpu(worker)))
+        return {_RATE: executions / seconds} | by_step(before, after)
 
-    quantity = Quantity(_RATE, "1/s", {FLOOR: Target("ratio", "at least", 0.8)})
-    return await interleaved(extent.rounds(), [quantity], rota, {FLOOR: floor})
+    quantities = [
+        Quantity(_RATE, "1/s", {FLOOR: Target("ratio", "at least", 0.8)}),
+        *(Quantity(name, "ms") for name in cpu(None)),
+    ]
+    return await interleaved(extent.rounds(), quantities, rota, {FLOOR: floor})
 
 
 CASE: Final = Case("C", f"{_EXECUTIONS} executions of {_STEPS} steps at once", _measure)

@@ -1,0 +1,20 @@
+"""What processes take of the CPU."""
+
+import contextlib
+from asyncio.subprocess import Process
+
+import psutil
+
+
+def cpu_milliseconds(process: Process | None = None) -> float:
+    """Returns what a process has taken of the CPU so far, with all that it has started; without one, this process alone."""
+    if process is None:
+        own = psutil.Process().cpu_times()
+        return (own.user + own.system) * 1000
+    parent = psutil.Process(process.pid)
+    total = 0.0
+    for member in [parent, *parent.children(recursive=True)]:
+        with contextlib.suppress(psutil.NoSuchProcess):
+            times = member.cpu_times()
+            total += times.user + times.system + times.children_user + times.children_system
+    return total * 1000
