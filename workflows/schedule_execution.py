@@ -270,6 +270,9 @@ class ScheduleExecution:
                 starting += more
                 if not more:
                     break
+            if self._starts_last(starting) and self._due is not None:
+                # One that fires while the execution ends would cost it another workflow task.
+                self._due.cancel()
             for step in starting:
                 self._running[asyncio.create_task(self._run_step(step))] = step
             self._show()
@@ -302,8 +305,13 @@ class ScheduleExecution:
             return bool(starting or (self._unrecorded and self._running))
         if starting and not self._ahead and self._position < self._total_steps:
             return True  # the answer says what comes next
-        is_due = workflow.now() >= self._written_at + _WRITE_SECONDS
-        return is_due and self._holds_back() and bool(starting or self._running)
+        if not self._holds_back() or not (starting or self._running):
+            return False
+        return self._starts_last(starting) or workflow.now() >= self._written_at + _WRITE_SECONDS
+
+    def _starts_last(self, starting: Sequence[StepSpec]) -> bool:
+        """Whether nothing comes after the steps that are starting."""
+        return bool(starting) and self._position >= self._total_steps
 
     def _holds_back(self) -> bool:
         """Whether there is something that is not written yet."""
