@@ -35,6 +35,7 @@ COPY --from=powershell /opt/powershell /opt/powershell
 COPY --from=build /opt/rota /opt/rota
 ENV PATH=/opt/rota/venv/bin:/opt/powershell:$PATH \
     PYTHONUNBUFFERED=1 \
+    MALLOC_ARENA_MAX=2 \
     ROTA_DATA_DIR=/home/rota/.rota
 USER rota
 WORKDIR /home/rota

@@ -12,6 +12,9 @@ from typing import IO, Final
 _PR_SET_PDEATHSIG: Final = 1
 _STOP_SECONDS: Final = 10.0
 
+_ALLOCATOR: Final = {"MALLOC_ARENA_MAX": "2"}
+"""glibc keeps memory in reserve for each thread, of which an API and a worker have dozens (mallopt(3))."""
+
 
 def _end_with_parent() -> Callable[[], None] | None:
     """Returns what a child calls before it runs its program, so that the kernel ends it when its parent dies.
@@ -44,6 +47,7 @@ async def start_child(
         output: Takes what it prints; None lets it print where this process does.
         environment: Its environment; None for this process's own.
     """
+    environment = {**_ALLOCATOR, **(os.environ if environment is None else environment)}
     return await asyncio.create_subprocess_exec(
         *command,
         stdin=asyncio.subprocess.DEVNULL,
