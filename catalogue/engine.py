@@ -50,9 +50,10 @@ class DatabaseUrlError(StartError):
 def _driver_url(url: str, drivers: dict[str, str]) -> URL:
     try:
         parsed = make_url(url)
-    except ArgumentError:
+    except (ArgumentError, ValueError):
         raise DatabaseUrlError(
-            "ROTA_DATABASE_URL: not a database URL; write sqlite:///path/rota.db or postgresql://user@host/database",
+            "ROTA_DATABASE_URL: not a database URL; write sqlite:///path/rota.db or postgresql://user@host/database, "
+            "several hosts as postgresql://user@/database?host=one:5432&host=two:5432",
         ) from None
     backend = parsed.get_backend_name()
     if backend not in drivers:

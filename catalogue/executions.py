@@ -3,7 +3,7 @@
 from collections import Counter
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Any, Final
 from uuid import UUID, uuid4
@@ -46,6 +46,9 @@ from contracts.execution import (
     StepStatus,
     TriggerType,
 )
+
+CLOCKS_APART: Final = timedelta(minutes=5)
+"""How far the clocks of two hosts may be apart."""
 
 _SLICE_STEPS: Final = 200
 _SLICE_BYTES: Final = 256 * 1024
@@ -380,28 +383,41 @@ async def take_up_execution(
     return execution, taken_up
 
 
-async def list_retries(session: AsyncSession, execution: Execution) -> list[tuple[UUID, ExecutionStatus]]:
-    """Returns every retry of the run that an execution is or takes up, by id with its status; itself may be among them."""
+@dataclass(frozen=True)
+class Retry:
+    """An execution that takes up another."""
+
+    id: UUID
+    retry_of: UUID
+    status: ExecutionStatus
+
+
+async def list_retries(session: AsyncSession, execution: Execution) -> list[Retry]:
+    """Returns every retry of the run that an execution is or takes up, itself among them where it is one."""
     first = execution
     while first.retry_of is not None and (before := await get_execution(session, first.retry_of)) is not None:
         first = before
-    # A retry is queued after what it takes up: of the many executions of a schedule these are few.
+    # A retry is queued after what it takes up, by the clock of another host: of the many executions of a schedule these
+    # are few.
     query = (
         select(Execution.id, Execution.retry_of, Execution.status)
         .where(
             Execution.schedule_id == first.schedule_id,
-            col(Execution.queued_at) >= first.queued_at,
+            col(Execution.queued_at) >= first.queued_at - CLOCKS_APART,
             col(Execution.retry_of).is_not(None),
         )
         .order_by(col(Execution.queued_at))
     )
-    family = {first.id}
-    retries: list[tuple[UUID, ExecutionStatus]] = []
-    for retry_id, retry_of, status in (await session.exec(query)).all():
-        if retry_of in family:
-            family.add(retry_id)
-            retries.append((retry_id, ExecutionStatus(status)))
-    return retries
+    found = (await session.exec(query)).all()
+    # What the first one takes up may be deleted.
+    family = {first.id, first.retry_of}
+    while more := {retry_id for retry_id, retry_of, _ in found if retry_of in family} - family:
+        family |= more
+    return [
+        Retry(retry_id, retry_of, ExecutionStatus(status))
+        for retry_id, retry_of, status in found
+        if retry_of is not None and retry_id in family
+    ]
 
 
 def _is_complete(status: StepStatus, *, may_fail: bool) -> bool:

@@ -38,7 +38,7 @@ Failure = ApiFailure | DefinitionError
 # Who cannot be reached, or does not know the key, refuses the next document as well.
 _FINAL_STATUSES: Final = frozenset({None, httpx.codes.UNAUTHORIZED, httpx.codes.FORBIDDEN})
 
-_STEP: Final = re.compile(r"steps\[(\d+)\]")
+_STEP: Final = re.compile(r"steps\[(\d+)\][.:]")
 _STEP_FIELD: Final = re.compile(r"steps\[(\d+)\]\..+")
 _HOW_MASKS_ARE_KEPT: Final = (
     "Or let it keep the secret of a stored step, by that step's id or by a name that both have and no other step has."
@@ -280,7 +280,9 @@ def warning_lines(schedule: Schedule, document: Mapping[str, Any] | None = None)
 def _place_of_warning(warning: str, document: Mapping[str, Any]) -> str:
     step, steps = _STEP.match(warning), document.get("steps")
     # Without steps of its own it leaves those that are stored.
-    return place_of(steps[int(step[1])] if step and isinstance(steps, list) else document)
+    if step and isinstance(steps, list) and int(step[1]) < len(steps):
+        return place_of(steps[int(step[1])])
+    return place_of(document)
 
 
 def _with_remedy(failure: ApiFailure, body: Mapping[str, Any], stored: ScheduleDetail) -> ApiFailure:

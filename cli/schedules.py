@@ -663,10 +663,10 @@ def delete_command(
         if not yes:
             typer.confirm(f"Delete the schedule {name} ({found['id']})?", abort=True, err=True)
         client.delete_schedule(found["id"], reason=reason)
-        running = client.list_executions(schedule_id=found["id"], statuses=sorted(ACTIVE_STATUSES))
-    typer.echo(f"{name}: deleted; its history stays: rota schedules history {found['id']}")
-    for execution in running:
-        typer.echo(f"{name}: an execution goes on; this ends it: rota executions cancel {execution['id']}")
+        # Said first: to look for what runs may fail.
+        typer.echo(f"{name}: deleted; its history stays: rota schedules history {found['id']}")
+        for execution in client.list_executions(schedule_id=found["id"], statuses=sorted(ACTIVE_STATUSES)):
+            typer.echo(f"{name}: an execution goes on; this ends it: rota executions cancel {execution['id']}")
 
 
 @app.command("history")

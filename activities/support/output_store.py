@@ -85,6 +85,10 @@ class OutputStore:
                 problem = f"no answer within {_CLOSE_SECONDS:.0f} s"
                 # Those that have waited meanwhile would wait as long, one after another.
                 outputs = list(self._last)
+            except Exception as error:
+                # Whoever waits is told, whatever it is: the next one may fare better.
+                _logger.exception("the rest of what steps print cannot be stored")
+                problem = type(error).__name__
             for kept in outputs:
                 told = self._last.pop(kept)
                 if not told.done():

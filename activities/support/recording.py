@@ -20,6 +20,7 @@ from catalogue.columns import utc_now
 from catalogue.connected_systems import CatalogueLookup
 from catalogue.engine import Catalogue
 from catalogue.executions import (
+    CLOCKS_APART,
     Initiator,
     InitiatorType,
     begin_execution,
@@ -57,9 +58,6 @@ from contracts.execution import (
 from contracts.names import CLOSE_EXECUTION, EXECUTION_FAILED, OPEN_EXECUTION, RECORD_PROGRESS
 
 _logger = logging.getLogger(__name__)
-
-_CLOCKS_APART: Final = timedelta(minutes=5)
-"""How far a worker's clock may be behind the server's."""
 
 SCHEDULER: Final = Initiator(InitiatorType.SYSTEM, None, "Scheduler")
 
@@ -245,7 +243,7 @@ async def _has_fired(session: AsyncSession, request: OpenRequest) -> bool:
     """Whether another workflow of the same id, and so of the same time, has run: a time comes once, whatever repeats it."""
     if request.fire_time is None:
         return False
-    return await has_fired(session, request.schedule_id, request.workflow_id, request.fire_time - _CLOCKS_APART)
+    return await has_fired(session, request.schedule_id, request.workflow_id, request.fire_time - CLOCKS_APART)
 
 
 def _later_fire(schedule: Schedule, request: OpenRequest) -> datetime | None:

@@ -36,6 +36,7 @@ from catalogue.executions import (
     Execution,
     Initiator,
     InitiatorType,
+    Retry,
     StepRecord,
     close_execution,
     get_execution,
@@ -166,9 +167,7 @@ async def retry_execution(context: Context, execution_id: UUID, caller: ApiKey) 
             raise ValidationFailed("Cannot retry an execution whose schedule was deleted")
         if not before.total_steps:
             raise ValidationFailed("Cannot retry an execution with no steps")
-        for other_id, status in await list_retries(session, before):
-            if status not in _RETRIABLE:
-                raise Conflict(f"Cannot retry execution: its retry {other_id} has the status {status}")
+        _check_not_taken_up(before, await list_retries(session, before))
         execution, taken_up = await take_up_execution(
             session,
             before,
@@ -190,6 +189,16 @@ async def retry_execution(context: Context, execution_id: UUID, caller: ApiKey) 
     )
     reused = f"{taken_up.group} of {execution.total_groups} step groups are reused from execution {before.id}"
     return RunStarted(execution_id=retry_id, message=f"Schedule '{execution.schedule_name}' goes on: {reused}")
+
+
+def _check_not_taken_up(before: Execution, retries: Sequence[Retry]) -> None:
+    for retry in retries:
+        if retry.status not in _RETRIABLE:
+            raise Conflict(f"Cannot retry execution: its retry {retry.id} has the status {retry.status}")
+    taken_up = {retry.retry_of for retry in retries}
+    if before.id in taken_up:
+        latest = next(retry.id for retry in reversed(retries) if retry.id not in taken_up)
+        raise Conflict(f"Cannot retry execution: its retry {latest} has taken it up; retry that one")
 
 
 def _found(execution: Execution | None, execution_id: UUID) -> Execution:
@@ -318,12 +327,14 @@ async def show_execution(context: Context, execution_id: UUID) -> ExecutionDetai
     live: Mapping[UUID, LiveStep] = {}
     latest: UUID | None = None
     if not execution.status.is_terminal:
-        live = await live_steps(context.temporal, execution.workflow_id) or {}
-        if not live and execution.status is ExecutionStatus.IN_PROGRESS:
+        answer = await live_steps(context.temporal, execution.workflow_id)
+        if answer is not None and not answer and execution.status is ExecutionStatus.IN_PROGRESS:
             # Between two steps, in the pause before another attempt, or while no worker is there.
             latest = await step_begun_last(context.temporal, execution.workflow_id)
+        live = answer or {}
     waiting = await _waiting(context, records, live)
-    begun = _count_begun(records, {*live, latest})
+    # What has ended says so itself: steps that it never reached are Cancelled.
+    begun = 0 if execution.status.is_terminal else _count_begun(records, {*live, latest})
     current = max(execution.current_group, records[begun - 1].group if begun else 0)
     steps = [
         _step(record, live.get(record.id), waiting.get(record.worker_pool), has_begun=record.position < begun)

@@ -120,7 +120,7 @@ def _missing_systems(connection: Connection, steps: Sequence[ScheduleStep]) -> l
             warnings.append(
                 f"steps[{position}]: run profile {profile_id} does not exist yet on connected system {system_id}.",
             )
-    return warnings
+    return _first(warnings, len(warnings), "steps are like this")
 
 
 def group_warnings(steps: Sequence[ScheduleStep]) -> list[str]:

@@ -61,6 +61,8 @@ async def test_a_failure_stops_the_execution_and_names_the_step(rota: Rota, run_
     assert "3" in broken["errorMessage"]
     assert broken["outputTail"] == "about to break\n"
     assert broken["activityStatus"] == "FailedWithError"
+    # It stood in its first group: JIM's clients show that, from the detail and from lists.
+    assert (execution["currentStepIndex"], execution["progress"]["currentStepNumber"]) == (0, 1)
     assert never["status"] == "Cancelled"
     assert never["startedAt"] is None
     assert never["errorMessage"]
@@ -137,6 +139,7 @@ async def test_a_running_step_is_seen_live_and_cancel_ends_it(rota: Rota) -> Non
     assert not (await process_exists(int(pid_file.read_text())))
     execution = await rota.execution(execution_id)
     assert [step["status"] for step in execution["steps"]] == ["Cancelled", "Cancelled"]
+    assert (execution["currentStepIndex"], execution["progress"]["currentStepNumber"]) == (0, 1)
     assert execution["steps"][0]["outputTail"] == "working on it\n"
     again = await rota.http.post(f"/api/v1/schedule-executions/{execution_id}/cancel")
     assert again.status_code == 400

@@ -180,7 +180,10 @@ async def test_what_a_retry_takes_further_is_not_retried_again(rota: Rota) -> No
     second = await rota.ended((await post(rota, first["id"], "retry"))[1]["executionId"])
     (rota.root / "mended").touch()
 
-    # Its only retry has failed: either of them may be taken up.
+    # Taken up is what has come furthest: steps would run once more otherwise.
+    status, error = await post(rota, first["id"], "retry")
+    assert (status, error["code"]) == (409, "CONFLICT")
+    assert error["message"].endswith(f"its retry {second['id']} has taken it up; retry that one")
     status, started = await post(rota, second["id"], "retry")
     assert status == 202
     await begun(rota, "held")
@@ -189,7 +192,7 @@ async def test_what_a_retry_takes_further_is_not_retried_again(rota: Rota) -> No
         assert (status, error["code"]) == (409, "CONFLICT")
         assert error["message"].endswith(f"its retry {started['executionId']} has the status InProgress")
     await post(rota, started["executionId"], "cancel")
-    status, started = await post(rota, first["id"], "retry")
+    status, started = await post(rota, started["executionId"], "retry")
     assert status == 202
     (rota.root / "held.open").touch()
     assert (await rota.ended(started["executionId"]))["status"] == "Complete"

@@ -221,3 +221,26 @@ def count_writes(catalogue: Catalogue, monkeypatch: pytest.MonkeyPatch) -> list[
 
     monkeypatch.setattr(catalogue, "write_short", counted)
     return writes
+
+
+async def test_a_defect_in_one_attempts_output_is_told_to_all_and_keeps_nobody_waiting(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    url = f"sqlite:///{tmp_path / 'rota.db'}"
+    migrate(url)
+    catalogue = Catalogue(url)
+    store = OutputStore(catalogue, 128 * 1024)
+    bad, good = (store.open(uuid.uuid4(), 1) for _ in range(2))
+    bad.add(b"x")
+    good.add(b"x")
+
+    def no_memory(**_: object) -> None:
+        raise MemoryError
+
+    monkeypatch.setattr(bad, "change", no_memory)
+    together = (store.close(kept, tail_is_recorded=False) for kept in (bad, good))
+    assert await asyncio.gather(*together) == ["MemoryError", "MemoryError"]
+    later = store.open(uuid.uuid4(), 1)
+    later.add(b"x")
+    assert await store.close(later, tail_is_recorded=False) is None
+    await catalogue.close()
