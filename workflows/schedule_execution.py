@@ -89,9 +89,10 @@ _MAX_UNCOUNTED: Final = 100
 _OWN_ATTEMPTS: Final = "attempts-one-by-one"
 """Patch: the workflow makes each attempt, where it once let the server retry the activity."""
 
-_WRITE_SECONDS: Final = timedelta(milliseconds=250)
+_WRITE_SECONDS: Final = timedelta(milliseconds=100)
 """At least so far apart are two writes of the record, but for those that the execution cannot go on without. A write
-before every step made quick ones a fifth slower (docs/adr/0021-writes-held-back.md)."""
+before every step made quick ones a fifth slower (docs/adr/0021-writes-held-back.md). Histories hold the writes that it
+leads to: another value needs a patch."""
 
 _TURN_CHECK: Final = timedelta(seconds=30)
 """A fire that was held back looks for itself as often as this, should nobody tell it."""

@@ -56,7 +56,13 @@ async def test_killed_in_mid_run_it_goes_on_by_itself(dev: DevProcess, tmp_path:
     failing = (await dev.call("POST", f"/schedules/{single['id']}/run"))["executionId"]
 
     async def both_in_mid_run() -> bool:
-        return (tmp_path / "again.runs").exists() and (tmp_path / "once.runs").exists()
+        # By their heartbeats: a worker that is lost before its first one is not named.
+        hosts = [
+            step["host"]
+            for execution_id, index in ((going_on, 1), (failing, 0))
+            for step in [(await dev.call("GET", f"/schedule-executions/{execution_id}"))["steps"][index]]
+        ]
+        return all(hosts) and (tmp_path / "again.runs").exists() and (tmp_path / "once.runs").exists()
 
     await eventually(both_in_mid_run)
     await dev.kill()
