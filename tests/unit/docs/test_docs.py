@@ -68,11 +68,12 @@ def _unknown(code: str) -> Iterator[str]:
                 options = {option for parameter in command.params for option in parameter.opts} | {"--help"}
                 if word not in options:
                     yield f"{command.name}: {word}"
-            elif hasattr(command, "commands"):
-                if word not in command.commands:
+            elif hasattr(command, "get_command"):
+                found = command.get_command(typer.Context(command), word)
+                if found is None:
                     yield f"{command.name}: {word}"
                     break
-                command = command.commands[word]
+                command = found
 
 
 @pytest.mark.parametrize("wrong", ["rota schedule list", "rota dev --ports 1", ".venv/bin/rota executions start x"])
