@@ -17,6 +17,7 @@ MARKER: Final = "_ROTA_STEP"
 """Variable that every process of a step inherits: whose it is, and of which run."""
 
 _POLL_SECONDS: Final = 0.05
+"""Between two looks for orphans: nothing tells of the end of a process that is nobody's child here."""
 
 _KILL_SECONDS: Final = 5.0
 """Given to what was killed. One that waits for a share that is gone dies only when that is back: no reason not to start."""

@@ -36,6 +36,7 @@ _CLOSE_SECONDS: Final = 2.0
 """Given to the launcher when this process ends."""
 
 _POLL_SECONDS: Final = 0.05
+"""Between two looks whether all is gone: nothing tells of the end of a process that is nobody's child here."""
 
 _WATCH_SECONDS: Final = 1.0
 """Between two looks whether a supervisor was stopped."""

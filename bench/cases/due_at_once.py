@@ -35,6 +35,7 @@ _TRIAL: Final = 16
 _MARGIN_SECONDS: Final = 10.0
 _END_SECONDS: Final = 600.0
 _LOOK_SECONDS: Final = 1.0
+"""Between two counts of what has ended: more often they would load the server that is measured."""
 
 # The server's own limit of what its schedules start in a namespace (its common/dynamicconfig/constants.go).
 _STARTS_A_SECOND: Final = float(DYNAMIC_CONFIG.get("worker.schedulerNamespaceStartWorkflowRPS", "30"))

@@ -21,6 +21,7 @@ _EXECUTIONS: Final = 1_000
 _AT_ONCE: Final = 20
 _STEPS: Final = 2
 _SETTLE_SECONDS: Final = 10.0
+"""After so long supervisors that waited for another step are gone, and what was in use is given back."""
 _MEGABYTE: Final = 1e6
 
 _LOOK_SECONDS: Final = 0.5
