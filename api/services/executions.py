@@ -27,7 +27,7 @@ from api.models.executions import (
     StepAttemptOut,
 )
 from api.models.schedules import RunStarted
-from api.services.live import LiveStep, live_steps, step_begun_last, why_queued
+from api.services.live import LiveStep, live_steps, steps_begun_last, why_queued
 from api.services.schedules import found_schedule
 from catalogue.api_keys import ApiKey
 from catalogue.connected_systems import CatalogueLookup
@@ -325,19 +325,26 @@ async def show_execution(context: Context, execution_id: UUID) -> ExecutionDetai
 
     execution, records = await context.catalogue.read_short(read)
     live: Mapping[UUID, LiveStep] = {}
-    latest: UUID | None = None
+    latest: Mapping[UUID, datetime | None] = {}
     if not execution.status.is_terminal:
         answer = await live_steps(context.temporal, execution.workflow_id)
-        if answer is not None and not answer and execution.status is ExecutionStatus.IN_PROGRESS:
-            # Between two steps, in the pause before another attempt, or while no worker is there.
-            latest = await step_begun_last(context.temporal, execution.workflow_id)
         live = answer or {}
+        # Between two steps, in the pause before another attempt, or while no worker is there.
+        idle = answer == {} and execution.status is ExecutionStatus.IN_PROGRESS
+        if idle or (live and _has_unwritten(records, live)):
+            latest = await steps_begun_last(context.temporal, execution.workflow_id)
     waiting = await _waiting(context, records, live)
     # What has ended says so itself: steps that it never reached are Cancelled.
-    begun = 0 if execution.status.is_terminal else _count_begun(records, {*live, latest})
+    begun = 0 if execution.status.is_terminal else _count_begun(records, {*live, *latest})
     current = max(execution.current_group, records[begun - 1].group if begun else 0)
     steps = [
-        _step(record, live.get(record.id), waiting.get(record.worker_pool), has_begun=record.position < begun)
+        _step(
+            record,
+            live.get(record.id),
+            waiting.get(record.worker_pool),
+            has_begun=record.position < begun,
+            taken_at=latest.get(record.id),
+        )
         for record in records
     ]
     return ExecutionDetailOut(
@@ -347,7 +354,15 @@ async def show_execution(context: Context, execution_id: UUID) -> ExecutionDetai
     )
 
 
-def _count_begun(records: Sequence[StepRecord], known: Collection[UUID | None]) -> int:
+def _has_unwritten(records: Sequence[StepRecord], live: Mapping[UUID, LiveStep]) -> bool:
+    """Whether a step has begun, and neither runs nor has written when it was taken: it ended a moment ago."""
+    begun = records[: _count_begun(records, live)]
+    return any(
+        record.started_at is None and not record.status.is_terminal and record.id not in live for record in begun
+    )
+
+
+def _count_begun(records: Sequence[StepRecord], known: Collection[UUID]) -> int:
     """Returns how many steps have begun, by their records and by those of which Temporal knows it.
 
     A record follows the execution by up to a second. Steps begin in the order of the plan, and those of a group at once
@@ -413,7 +428,12 @@ async def _waiting(
 
 
 def _step(
-    record: StepRecord, live: LiveStep | None, waiting: str | None, *, has_begun: bool = False
+    record: StepRecord,
+    live: LiveStep | None,
+    waiting: str | None,
+    *,
+    has_begun: bool,
+    taken_at: datetime | None,
 ) -> ExecutionStepOut:
     status, started_at, progress = record.status, record.started_at, _stored_progress(record)
     attempts, host, message = record.attempts, record.host, record.error_message
@@ -424,9 +444,10 @@ def _step(
         message = live.last_failure or (waiting if live.queued_since else None) or message
         if live.heartbeat is not None:
             host, progress, activity_id = live.heartbeat.host, live.heartbeat.progress, live.heartbeat.activity_id
-    elif has_begun and status in _NOT_BEGUN:
+    elif has_begun and not status.is_terminal:
         # It has ended, and how it did is about to be written.
-        status = StepStatus.PROCESSING
+        status = StepStatus.PROCESSING if status in _NOT_BEGUN else status
+        started_at = started_at or taken_at
     system, profile = record.resolved.get("system") or {}, record.resolved.get("profile") or {}
     return ExecutionStepOut(
         id=record.id,

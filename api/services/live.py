@@ -71,10 +71,11 @@ async def live_steps(client: Client, workflow_id: str) -> dict[UUID, LiveStep] |
     return live
 
 
-async def step_begun_last(client: Client, workflow_id: str) -> UUID | None:
-    """Returns the record id of the step of an execution that was begun last.
+async def steps_begun_last(client: Client, workflow_id: str) -> dict[UUID, datetime | None]:
+    """Returns the steps of an execution that were begun last, by record id, each with the time when a worker took it.
 
-    None where Temporal cannot say, or where so much has happened since that the record knows it.
+    The time is None where none has taken it yet, and the answer empty where Temporal cannot say, or where so much has
+    happened since that the record knows them.
     """
     request = GetWorkflowExecutionHistoryReverseRequest(
         namespace=client.namespace,
@@ -85,12 +86,19 @@ async def step_begun_last(client: Client, workflow_id: str) -> UUID | None:
         async with asyncio.timeout(_TIMEOUT.total_seconds()):
             answer = await client.workflow_service.get_workflow_execution_history_reverse(request, timeout=_TIMEOUT)
     except (RPCError, RuntimeError, TimeoutError):
-        return None
+        return {}
+    begun: dict[UUID, datetime | None] = {}
+    taken: dict[int, datetime] = {}
+    # From the last to the first: what is kept of a step is its earliest attempt among them.
     for event in answer.history.events:
-        with contextlib.suppress(ValueError):
-            if event.HasField("activity_task_scheduled_event_attributes"):
-                return UUID(event.activity_task_scheduled_event_attributes.activity_id)
-    return None
+        if event.HasField("activity_task_started_event_attributes"):
+            scheduled = event.activity_task_started_event_attributes.scheduled_event_id
+            taken[scheduled] = event.event_time.ToDatetime(UTC)
+        elif event.HasField("activity_task_scheduled_event_attributes"):
+            with contextlib.suppress(ValueError):
+                step_id = UUID(event.activity_task_scheduled_event_attributes.activity_id)
+                begun[step_id] = taken.get(event.event_id)
+    return begun
 
 
 async def count_pollers(client: Client, task_queue: str, kind: TaskQueueType.ValueType) -> int:

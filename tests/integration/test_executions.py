@@ -2,12 +2,17 @@
 
 import asyncio
 import uuid
+from collections.abc import Sequence
 from datetime import datetime
 from itertools import pairwise
 from typing import Any
 
+import pytest
+from sqlalchemy import Connection
+from sqlalchemy.exc import OperationalError
 from temporalio.client import WorkflowExecution
 
+from contracts.execution import FinishedStep
 from tests.integration.stack import Rota, Run
 from tests.waiting import eventually
 
@@ -168,6 +173,39 @@ async def test_no_step_goes_back_in_the_eyes_of_who_watches(rota: Rota) -> None:
     # While the last one sleeps, what is known of the others is written.
     last, done = order.index("Processing"), order.index("Completed")
     assert [*[done] * count, last] in seen
+
+
+@pytest.mark.parametrize("index_of_last", [0, 1], ids=["beside another that runs", "before another"])
+@pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+async def test_a_step_whose_end_is_not_written_yet_shows_when_it_began(
+    rota: Rota, monkeypatch: pytest.MonkeyPatch, index_of_last: int
+) -> None:
+    go = rota.root / "go"
+    last = rota.script("last.sh", f"#!/bin/sh\nuntil test -e {go}; do sleep 0.05; done\n")
+    held_back = asyncio.Event()
+
+    def away(_: Connection, finished: Sequence[FinishedStep]) -> None:
+        if finished:
+            held_back.set()
+            raise OperationalError("UPDATE", {}, Exception("the database is away"))
+
+    with monkeypatch.context() as patch:
+        patch.setattr("activities.support.recording.finish_steps", away)
+        execution_id = await rota.run(
+            await rota.create(executable("/bin/true"), executable(last, stepIndex=index_of_last))
+        )
+        await eventually(lambda: asyncio.sleep(0, held_back.is_set()))
+        if not index_of_last:  # else it begins when the end of the first is written
+            await rota.until(execution_id, lambda execution: bool(execution["steps"][1]["startedAt"]))
+        between = await rota.execution(execution_id)
+    go.touch()
+    after = await rota.ended(execution_id)
+
+    shown, stored = between["steps"][0], after["steps"][0]
+    assert (shown["status"], shown["completedAt"]) == ("Processing", None)
+    # Temporal's clock in place of the worker's, which is the same here: it took the step before it ran it.
+    assert between["startedAt"] <= shown["startedAt"] <= stored["completedAt"]
+    assert (after["status"], stored["status"]) == ("Complete", "Completed")
 
 
 async def process_exists(pid: int) -> bool:
