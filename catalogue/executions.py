@@ -9,6 +9,7 @@ from typing import Any, Final
 from uuid import UUID, uuid4
 
 from sqlalchemy import (
+    JSON,
     BigInteger,
     Column,
     ColumnElement,
@@ -21,6 +22,7 @@ from sqlalchemy import (
     Uuid,
     bindparam,
     case,
+    exists,
     false,
     insert,
     literal,
@@ -648,8 +650,8 @@ _BEGIN_STEP: Final = (
     .values(status=StepStatus.PROCESSING)
 )
 
-# Groups come in order, and a step ends once. A worker that was frozen may write, when it wakes, what another one has
-# written in its place meanwhile: nothing then goes back.
+# Groups come in order, attempts too, and a step ends once. A worker that was frozen may write, when it wakes, what
+# another one has written in its place meanwhile: nothing then goes back.
 _REACH_GROUP: Final = (
     update(_EXECUTIONS)
     .where(_EXECUTIONS.c.id == bindparam("execution_id"), _EXECUTIONS.c.current_group < bindparam("group"))
@@ -676,12 +678,20 @@ def reach_group(connection: Connection, execution_id: UUID, group: int) -> None:
     connection.execute(_REACH_GROUP, {"execution_id": execution_id, "group": group})
 
 
-def set_paused(connection: Connection, execution_id: UUID, *, paused: bool) -> None:
-    """Marks a running execution as paused, or a paused one as running; one that has ended stays as it is."""
+def set_paused(connection: Connection, execution_id: UUID, *, paused: bool, before_group: int) -> None:
+    """Marks a running execution as paused before a group, or as going on with it.
+
+    One that has ended, or has begun a step of that group or a later one, stays as it is.
+    """
     before, after = ExecutionStatus.IN_PROGRESS, ExecutionStatus.PAUSED
     if not paused:
         before, after = after, before
-    here = (_EXECUTIONS.c.id == execution_id, _EXECUTIONS.c.status == before)
+    begun = exists().where(
+        _RECORDS.c.execution_id == execution_id,
+        _RECORDS.c.step_group >= before_group,
+        _RECORDS.c.status.not_in((StepStatus.WAITING, StepStatus.PENDING)),
+    )
+    here = (_EXECUTIONS.c.id == execution_id, _EXECUTIONS.c.status == before, ~begun)
     connection.execute(update(_EXECUTIONS).where(*here).values(status=after))
 
 
@@ -718,6 +728,8 @@ _RECORD_ATTEMPT: Final = (
     .where(
         _RECORDS.c.id == bindparam("record_id"),
         or_(_RECORDS.c.status == StepStatus.PROCESSING, _RECORDS.c.status == StepStatus.QUEUED),
+        # No more attempts are known than these.
+        _RECORDS.c.attempt_history[bindparam("count", type_=JSON.JSONIntIndexType())].as_string().is_(None),
     )
     .values(
         {"status": StepStatus.QUEUED}
@@ -730,7 +742,7 @@ _RECORD_ATTEMPT: Final = (
 
 
 def record_attempts(connection: Connection, attempted: Sequence[AttemptedStep]) -> None:
-    """Writes how attempts ended that others follow; until then their steps are Queued."""
+    """Writes how attempts ended that others follow, where no more of them are known; the steps are Queued meanwhile."""
     if attempted:
         connection.execute(_RECORD_ATTEMPT, [_attempt_values(step) for step in attempted])
 
@@ -739,6 +751,7 @@ def _attempt_values(step: AttemptedStep) -> dict[str, Any]:
     last = step.history[-1]
     return {
         "record_id": step.step_id,
+        "count": len(step.history),
         "new_started_at": step.history[0].started_at,
         "new_error_message": last.message,
         "new_attempts": step.attempts,

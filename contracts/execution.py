@@ -338,6 +338,8 @@ class ProgressRequest(BaseModel):
     current_group: int | None = None
     paused: bool | None = None
     """True where the execution holds between two groups from now on, False where it goes on, None where neither changed."""
+    before_group: int = 0
+    """The group before which it holds, or that it goes on with; of no meaning where `paused` is None."""
     read_from: int | None = None
     """Position from which the next slice of the plan is wanted."""
 

@@ -239,19 +239,28 @@ class ScheduleExecution:
 
     async def _hold(self) -> None:
         """Waits between two groups until it is resumed; the record says so."""
-        recorded = len(self._unrecorded)
+        recorded, next_group = len(self._unrecorded), self._group + 1
         await self._record_pause(
             ProgressRequest(
                 execution_id=self._execution_id,
                 finished=self._unrecorded,
                 current_group=self._group_begun(),
                 paused=True,
+                before_group=next_group,
             )
         )
         del self._unrecorded[:recorded]
         self._show(ExecutionStatus.PAUSED)
         await workflow.wait_condition(lambda: not self._paused)
-        await self._record_pause(ProgressRequest(execution_id=self._execution_id, paused=False))
+        await self._record_pause(
+            ProgressRequest(
+                execution_id=self._execution_id,
+                # One of them is enough to tell that the group has begun: a late write of the pause changes nothing then.
+                started=[step.step_id for step in self._ahead][:1],
+                paused=False,
+                before_group=next_group,
+            )
+        )
 
     async def _record_pause(self, request: ProgressRequest) -> None:
         await self._local(RECORD_PROGRESS, request, PlanSlice)

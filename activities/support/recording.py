@@ -191,15 +191,16 @@ def _begin(connection: Connection, request: OpenRequest) -> Opened | None:
 
 
 def _record(connection: Connection, request: ProgressRequest) -> PlanSlice:
-    # That a step began comes first: how its first attempt ended may come with it.
+    # An execution is paused, and goes on, before the first step of the group begins.
+    if request.paused is not None:
+        set_paused(connection, request.execution_id, paused=request.paused, before_group=request.before_group)
+    # That a step began comes before how its first attempt ended.
     begin_steps(connection, request.started)
     if request.current_group is not None:
         reach_group(connection, request.execution_id, request.current_group)
     record_attempts(connection, request.attempted)
     store_tails(connection, request.attempted)
     finish_steps(connection, request.finished)
-    if request.paused is not None:
-        set_paused(connection, request.execution_id, paused=request.paused)
     if request.read_from is None:
         return PlanSlice()
     return PlanSlice(plan=read_plan(connection, request.execution_id, request.read_from))

@@ -269,6 +269,80 @@ async def test_a_worker_that_wakes_late_changes_nothing_of_what_another_has_writ
         assert step.completed_at == now + timedelta(seconds=1)
 
 
+async def test_a_worker_that_wakes_late_takes_no_attempt_back(catalogue: Catalogue) -> None:
+    recorder = Recorder(catalogue)
+    request = fire(await saved_schedule(catalogue))
+    [first, *_] = (await recorder.open(request)).plan
+    # A planned stop is not held against a step: the number of attempts that count stays the same.
+    attempts = [
+        StepAttempt(number=number, is_counted=number > 2, status=StepStatus.FAILED, message=f"stopped {number}")
+        for number in (1, 2, 3)
+    ]
+
+    async def end_attempts(history: list[StepAttempt]) -> StepRecord:
+        counted = sum(attempt.is_counted for attempt in history)
+        attempted = AttemptedStep(step_id=first.step_id, attempts=counted, history=history)
+        await recorder.record(
+            ProgressRequest(
+                execution_id=request.execution_id, started=[first.step_id], current_group=0, attempted=[attempted]
+            )
+        )
+        _, [record, *_] = await records_of(catalogue, request.execution_id)
+        return record
+
+    for known in (1, 2, 3):
+        await end_attempts(attempts[:known])
+        for late in range(1, known + 1):
+            record = await end_attempts(attempts[:late])
+            assert len(record.attempt_history or []) == known
+            assert (record.status, record.error_message) == (StepStatus.QUEUED, f"stopped {known}")
+            assert record.attempts == (1 if known == 3 else 0)
+
+
+@pytest.mark.parametrize("group", [0, 1])
+async def test_a_worker_that_wakes_late_neither_pauses_nor_resumes(catalogue: Catalogue, group: int) -> None:
+    recorder = Recorder(catalogue)
+    request = fire(await saved_schedule(catalogue))
+    plan = (await recorder.open(request)).plan
+
+    async def run_group(number: int) -> None:
+        outcome = StepOutcome(status=StepStatus.COMPLETED)
+        started = ProgressRequest(
+            execution_id=request.execution_id, started=[plan[number].step_id], current_group=number
+        )
+        await recorder.record(started)
+        finished = FinishedStep(step_id=plan[number].step_id, outcome=outcome)
+        await recorder.record(started.model_copy(update={"started": [], "finished": [finished]}))
+
+    def pause(before: int) -> ProgressRequest:
+        return ProgressRequest(execution_id=request.execution_id, paused=True, before_group=before)
+
+    def resume(before: int) -> ProgressRequest:
+        return ProgressRequest(
+            execution_id=request.execution_id, paused=False, before_group=before, started=[plan[before].step_id]
+        )
+
+    async def status_after(progress: ProgressRequest) -> ExecutionStatus:
+        await recorder.record(progress)
+        execution, _ = await records_of(catalogue, request.execution_id)
+        return execution.status
+
+    for number in range(group):
+        await run_group(number)
+    for _ in range(2):
+        assert await status_after(pause(group)) is ExecutionStatus.PAUSED
+    for _ in range(2):
+        assert await status_after(resume(group)) is ExecutionStatus.IN_PROGRESS
+    # Once at once, and once when the group has ended.
+    assert await status_after(pause(group)) is ExecutionStatus.IN_PROGRESS
+    await run_group(group)
+    assert await status_after(pause(group)) is ExecutionStatus.IN_PROGRESS
+
+    assert await status_after(pause(group + 1)) is ExecutionStatus.PAUSED
+    assert await status_after(resume(group)) is ExecutionStatus.PAUSED
+    assert await status_after(resume(group + 1)) is ExecutionStatus.IN_PROGRESS
+
+
 async def test_of_missed_fires_only_the_latest_runs(catalogue: Catalogue) -> None:
     recorder = Recorder(catalogue)
     schedule = await saved_schedule(catalogue, overlap_policy=OverlapPolicy.ALLOW_ALL)
