@@ -3,6 +3,7 @@
 import asyncio
 import logging
 import os
+import re
 import sys
 from pathlib import Path
 from typing import Annotated
@@ -10,6 +11,7 @@ from typing import Annotated
 import typer
 
 from cli.ports import Ports, check_listen
+from contracts.ids import WORKER_POOL_LENGTH, WORKER_POOL_PATTERN
 from runtime.logs import configure_logging
 from runtime.settings import Settings, SettingsError, load_settings, unknown_variables
 
@@ -43,6 +45,21 @@ def _check_server_settings(settings: Settings, *, with_catalogue: bool = True) -
         ClientConfig.load_client_connect_config()
     except RuntimeError as error:
         raise SettingsError(f"TEMPORAL_* variables or profile: {error}") from None
+
+
+def _check_pool(name: str) -> None:
+    """Checks the name of a worker pool, by the rule of a step's `workerPool`.
+
+    Raises:
+        SettingsError: No step can name such a pool.
+    """
+    problem = None
+    if len(name) > WORKER_POOL_LENGTH:
+        problem = f"may have {WORKER_POOL_LENGTH} characters at most"
+    elif re.fullmatch(WORKER_POOL_PATTERN, name) is None:
+        problem = f"must match the pattern {WORKER_POOL_PATTERN}"
+    if problem:
+        raise SettingsError(f"--pool: {problem} (given: {name!r})")
 
 
 def dev(
@@ -95,6 +112,8 @@ def worker(
     """
     from worker import run_worker  # noqa: PLC0415
 
+    for name in pool or []:
+        _check_pool(name)
     settings = _settings()
     _check_server_settings(settings, with_catalogue=not pool)
     asyncio.run(run_worker(settings, pool or []))

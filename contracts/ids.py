@@ -56,6 +56,11 @@ def schedule_of_trigger(temporal_id: str) -> UUID | None:
         return None
 
 
+WORKER_POOL_LENGTH: Final = 100
+WORKER_POOL_PATTERN: Final = r"^[A-Za-z0-9][A-Za-z0-9._-]*$"
+"""What the name of a worker pool may be: it stands in the name of a task queue."""
+
+
 def step_task_queue(task_queue: str, worker_pool: str | None) -> str:
     """Task queue of the steps of a worker pool, such as `rota/windows`; that of the workflows where there is none."""
     return task_queue if worker_pool is None else f"{task_queue}/{worker_pool}"

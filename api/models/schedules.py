@@ -13,6 +13,7 @@ from activities.support.step_type import StepType
 from api.models.base import DIGITS, Guid, Instant, RequestModel, ResponseModel, example_of, member
 from catalogue.schedules import ExecutionMode
 from contracts.execution import ExecutionStatus, OverlapPolicy, TriggerType
+from contracts.ids import WORKER_POOL_LENGTH, WORKER_POOL_PATTERN
 from timetable import IntervalUnit, PatternType
 
 Name = Annotated[str, Field(min_length=1, max_length=200)]
@@ -86,9 +87,8 @@ class StepFields(RequestModel):
     """Limit of one attempt in seconds; then the step and every process that it started are ended. Null for none."""
     max_attempts: Annotated[int, Field(ge=1, le=10), DIGITS] | None = Field(default=None, examples=[1])
     """How often the step is tried; 1 by default."""
-    worker_pool: Annotated[str, Field(max_length=100, pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")] | None = Field(
-        default=None,
-        examples=["branch-office"],
+    worker_pool: Annotated[str, Field(max_length=WORKER_POOL_LENGTH, pattern=WORKER_POOL_PATTERN)] | None = Field(
+        default=None, examples=["branch-office"]
     )
     """The pool whose workers alone may run the step (`rota worker --pool NAME`). Without it: any other worker."""
     schedule_to_start_seconds: Annotated[int, Field(ge=1, le=86400), DIGITS] | None = Field(

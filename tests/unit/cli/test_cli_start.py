@@ -10,10 +10,13 @@ from pathlib import Path
 
 import pytest
 from alembic.util import CommandError
+from pydantic import ValidationError
 from sqlalchemy.exc import OperationalError, ProgrammingError
 from temporalio.envconfig import ClientConfig
 from typer.testing import CliRunner
 
+from api.errors import field_messages
+from api.models.schedules import ScheduleCreate
 from catalogue.api_keys import Role
 from catalogue.migrations import migrate
 from cli import api_keys, dev, main
@@ -165,6 +168,18 @@ def test_a_port_out_of_range(capsys: pytest.CaptureFixture[str]) -> None:
     code, line = refused(capsys, "dev", "--api-port", "99999")
     assert code == 2
     assert "99999" in line
+
+
+@pytest.mark.parametrize("name", ["bad pool", "", "a/b", "-x", "a\n", "x" * 101])
+def test_a_pool_that_no_step_can_name(name: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(ValidationError) as refusal:
+        ScheduleCreate.model_validate({"name": "x", "steps": [{"workerPool": name}]})
+    [said] = field_messages(refusal.value.errors()).values()
+
+    code, line = refused(capsys, "worker", "--pool", "branch-office", "--pool", name)
+
+    assert code == 2
+    assert line == f"rota: --pool: {said[0].removeprefix('The field workerPool ').removesuffix('.')} (given: {name!r})"
 
 
 class FakeDriverError(Exception):
