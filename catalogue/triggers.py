@@ -5,9 +5,10 @@ from functools import lru_cache
 from typing import Final
 
 from catalogue.schedules import Schedule
+from contracts.calendars import CalendarSet
 from contracts.execution import TriggerType
 from runtime.triggers import Trigger
-from timetable import Timetable, TimetableFields
+from timetable import Timetable, TimetableError, TimetableFields
 
 _CACHED: Final = 4096
 
@@ -66,15 +67,30 @@ def lost_fire_time(schedule: Schedule, now: datetime) -> datetime | None:
     return timetable_of(schedule).latest_time(since, now - timedelta(seconds=schedule.jitter_seconds))
 
 
+def _calendars(schedule: Schedule, now: datetime) -> CalendarSet:
+    try:
+        return timetable_of(schedule).calendars(now)
+    except TimetableError:
+        if schedule.is_enabled:
+            raise
+        # It does not fire, whatever its timetable meant: a zone that time zone data have lost must not keep it from
+        # being disabled.
+        return CalendarSet(time_zone="UTC", calendars=())
+
+
 def desired_trigger(schedule: Schedule, now: datetime) -> Trigger | None:
-    """Returns the Temporal Schedule that a schedule should have; None for a manual one."""
+    """Returns the Temporal Schedule that a schedule should have; None for a manual one.
+
+    Raises:
+        timetable.TimetableError: It is enabled, and its time zone is not known any more.
+    """
     if schedule.trigger_type is not TriggerType.CRON:
         return None
     return Trigger(
         schedule_id=schedule.id,
         schedule_name=schedule.name,
         is_enabled=schedule.is_enabled,
-        calendars=timetable_of(schedule).calendars(now),
+        calendars=_calendars(schedule, now),
         catch_up_window=timedelta(seconds=schedule.catch_up_window_seconds),
         start_at=schedule.start_at,
         end_at=schedule.end_at,

@@ -9,10 +9,12 @@ import httpx
 import pytest
 from temporalio.client import Client, ScheduleHandle
 from temporalio.service import RPCError
+from temporalio.testing import ActivityEnvironment
 
+from activities.support.upkeep import Upkeep
 from catalogue.api_keys import Role, new_api_key
 from catalogue.engine import Catalogue
-from catalogue.schedules import get_schedule
+from catalogue.schedules import Schedule
 from contracts.ids import trigger_id
 from runtime.temporal import data_converter
 from tests.integration.stack import Rota, serving
@@ -145,14 +147,19 @@ async def test_a_schedule_that_is_enabled_and_will_not_fire_says_so(api: Rota) -
     assert (await api.http.put(path, json={"endAt": None})).json()["warnings"] == []
 
 
-async def test_a_stored_time_zone_that_is_known_no_more_can_be_seen_and_mended(api: Rota, catalogue: Catalogue) -> None:
+@pytest.fixture
+async def lost_zone(api: Rota, catalogue: Catalogue) -> dict[str, Any]:
+    """An enabled schedule whose time zone is not known any more."""
     schedule = await api.create(TRUE, triggerType="Cron", cronExpression="0 6 * * *", isEnabled=True)
-    path = f"/api/v1/schedules/{schedule['id']}"
     async with catalogue.write() as session:
-        stored = await get_schedule(session, uuid.UUID(schedule["id"]))
-        assert stored is not None
-        stored.time_zone = "Mars/Olympus"
-        session.add(stored)
+        (await session.get_one(Schedule, uuid.UUID(schedule["id"]))).time_zone = "Mars/Olympus"
+    return schedule
+
+
+async def test_a_stored_time_zone_that_is_known_no_more_can_be_seen_and_mended(
+    api: Rota, lost_zone: dict[str, Any]
+) -> None:
+    schedule, path = lost_zone, f"/api/v1/schedules/{lost_zone['id']}"
 
     shown = (await api.http.get(path)).json()
     assert shown["timeZone"] == "Mars/Olympus"
@@ -164,7 +171,7 @@ async def test_a_stored_time_zone_that_is_known_no_more_can_be_seen_and_mended(a
     assert schedule["id"] in [item["id"] for item in listed]
     for refused in (
         await api.http.get(f"{path}/next-runs"),
-        await api.http.post(f"{path}/disable"),
+        await api.http.post(f"{path}/enable"),
         await api.http.put(path, json={"description": "x"}),
     ):
         assert (refused.status_code, list(refused.json()["validationErrors"])) == (400, ["timeZone"])
@@ -172,6 +179,36 @@ async def test_a_stored_time_zone_that_is_known_no_more_can_be_seen_and_mended(a
     assert mended["warnings"] == []
     description = await handle_of(api, mended).describe()
     assert description.info.next_action_times[0] == datetime.fromisoformat(mended["nextRunTime"])
+
+
+async def test_a_schedule_whose_time_zone_is_known_no_more_can_be_disabled(
+    api: Rota, catalogue: Catalogue, lost_zone: dict[str, Any]
+) -> None:
+    path, handle = f"/api/v1/schedules/{lost_zone['id']}", handle_of(api, lost_zone)
+    upkeep = Upkeep(catalogue, api.temporal, api.settings.task_queue)
+
+    for _ in range(2):
+        disabled = await api.http.post(f"{path}/disable")
+        assert (disabled.status_code, disabled.json()["isEnabled"]) == (200, False)
+        assert "cannot be read any more" in disabled.json()["warnings"][0]
+    description = await handle.describe()
+    assert description.schedule.state.paused
+    assert description.info.next_action_times == []
+    kept = await ActivityEnvironment().run(upkeep.keep_triggers)
+    assert (kept.checked, kept.repaired, kept.failed) == (1, 0, 0)
+    refused = await api.http.post(f"{path}/enable")
+    assert (refused.status_code, list(refused.json()["validationErrors"])) == (400, ["timeZone"])
+
+    assert (await api.http.put(path, json={"timeZone": "Asia/Tokyo"})).json()["warnings"] == []
+    mended = (await api.http.post(f"{path}/enable")).json()
+    description = await handle.describe()
+    assert description.info.next_action_times[0] == datetime.fromisoformat(mended["nextRunTime"])
+
+
+async def test_a_schedule_whose_time_zone_is_known_no_more_can_be_deleted(api: Rota, lost_zone: dict[str, Any]) -> None:
+    assert (await api.http.delete(f"/api/v1/schedules/{lost_zone['id']}")).status_code == 204
+    with pytest.raises(RPCError, match="not found"):
+        await handle_of(api, lost_zone).describe()
 
 
 async def test_put_merges_and_keeps_step_ids(api: Rota) -> None:
