@@ -19,6 +19,7 @@ from starlette.routing import Match
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from temporalio.service import RPCError
 
+from api.misspelt import Sent, guess_for
 from api.models.base import GUID_EXAMPLE, INSTANT_EXAMPLE, ResponseModel
 from api.request_ids import request_id
 from catalogue.columns import utc_now
@@ -217,7 +218,11 @@ def field_messages(errors: Sequence[Any], prefix: Sequence[str | int] = ()) -> d
     for error in errors:
         name = field_name([*prefix, *error["loc"]])
         label = name.rsplit(".", 1)[-1] or "request"
-        fields.setdefault(name, []).append(_message(label, error))
+        message = _message(label, error)
+        # Not of more than are listed: it takes a while.
+        if error["type"] == "missing" and isinstance(error["input"], Sent) and len(fields) < _MAX_FIELDS:
+            message += guess_for(label, error["input"].unknown)
+        fields.setdefault(name, []).append(message)
     return fields
 
 

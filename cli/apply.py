@@ -10,13 +10,12 @@ from typing import Any, Final, Literal
 import httpx
 import typer
 
-from cli.client import ApiClient, ApiFailure, Schedule, ScheduleDetail
+from cli.client import ApiClient, ApiFailure, ScheduleDetail
 from cli.console import EXIT_DIFFERENT, EXIT_FAILED, failure_lines, printable
 from cli.definitions import (
     DefinitionError,
     Directory,
     Document,
-    ignored_fields,
     is_connected_system,
     name_of,
     place_of,
@@ -145,7 +144,8 @@ class Applier:
             ApiFailure: The API refused or cannot be asked; the message names the file.
         """
         name = name_of(document)
-        body = {key: value for key, value in document.items() if key != "runProfiles"}
+        fields = {key: value for key, value in document.items() if key != "runProfiles"}
+        body = Document.at(document.place, fields)
         profiles = document.get("runProfiles") or []
         if not isinstance(profiles, list) or not all(isinstance(profile, Document) for profile in profiles):
             raise DefinitionError(f"{place_of(document)}`runProfiles` is no list of run profiles")
@@ -160,7 +160,7 @@ class Applier:
                     self._planned.add((name, None))
                 else:
                     system = self._client.create_connected_system(body)
-                yield Applied(f"connected system {name}", "created", (), ignored_fields(body, system or body))
+                yield Applied(f"connected system {name}", "created", (), warning_lines(system, body) if system else ())
         known = self._client.list_run_profiles(system["id"]) if system and profiles else []
         for profile in profiles:
             yield self._apply_run_profile(name, system, profile, known)
@@ -184,12 +184,12 @@ class Applier:
             if known is not None and system is not None:
                 change = partial(self._client.update_run_profile, system["id"], known["id"])
                 return self._change(what, document, known, change)
-            created: Mapping[str, Any] = document
+            warnings: Sequence[str] = ()
             if self._dry_run:
                 self._planned.add((system_name, name))
             elif system is not None:
-                created = self._client.create_run_profile(system["id"], document)
-            return Applied(what, "created", (), ignored_fields(document, created))
+                warnings = warning_lines(self._client.create_run_profile(system["id"], document), document)
+            return Applied(what, "created", (), warnings)
 
     def _change(
         self,
@@ -204,7 +204,7 @@ class Applier:
         secrets = secrets_in_body(body, stored)
         if (changes or secrets) and not self._dry_run:
             change(body)
-        warnings = ignored_fields(body, after)
+        warnings = warning_lines(after, body)
         warnings += [f"note: {what}: {name} is sent each time, as nobody can compare a secret" for name in secrets]
         return Applied(what, "changed" if changes else "unchanged", changes, warnings)
 
@@ -264,16 +264,16 @@ def _check_connector(document: Mapping[str, Any], system: Mapping[str, Any]) -> 
         )
 
 
-def warning_lines(schedule: Schedule, document: Mapping[str, Any] | None = None) -> list[str]:
-    """Returns a line for each warning of the API about a schedule.
+def warning_lines(answer: Mapping[str, Any], document: Mapping[str, Any] | None = None) -> list[str]:
+    """Returns a line for each warning of the API about a schedule, a connected system or a run profile.
 
     Args:
-        schedule: What the API answered.
+        answer: What the API answered.
         document: What was sent; the lines then say where in its file that stands.
     """
     return [
-        f"warning: {_place_of_warning(warning, document or {})}{schedule['name']}: {warning}"
-        for warning in schedule["warnings"]
+        f"warning: {_place_of_warning(warning, document or {})}{answer['name']}: {warning}"
+        for warning in answer["warnings"]
     ]
 
 

@@ -329,24 +329,6 @@ def _pick(name: object, entries: Sequence[Mapping[str, Any]], what: str) -> int:
     return found[0]
 
 
-def ignored_fields(sent: Mapping[str, Any], answer: Mapping[str, Any]) -> list[str]:
-    """Returns a warning for each field of a connected system that the API's answer does not have: most likely misspelt.
-
-    The API ignores fields that it does not know, and shows every field that it does. Of a schedule it says so itself.
-    """
-    known = {name.lower() for name in answer}
-    warnings = [
-        f"warning: {place_of(sent)}the API does not know the field {name!r} and ignored it"
-        for name in sent
-        if name.lower() not in known
-    ]
-    for name, value in sent.items():
-        shown = answer.get(name)
-        if isinstance(value, dict) and isinstance(shown, dict):
-            warnings += ignored_fields(value, shown)
-    return warnings
-
-
 @contextmanager
 def told_of(document: Mapping[str, Any], what: str) -> Iterator[None]:
     """Lets a failure of the API say of which part of which file it is."""

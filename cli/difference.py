@@ -186,7 +186,7 @@ def secrets_in_body(body: Mapping[str, Any], stored: Mapping[str, Any]) -> list[
 def system_changes(before: Mapping[str, Any], after: Mapping[str, Any]) -> list[str]:
     """Returns a line for each field and setting in which two connected systems or run profiles differ."""
     settings = _field_changes(before["settings"], after["settings"], list({**before["settings"], **after["settings"]}))
-    fields = [name for name in after if name != "settings"]
+    fields = [name for name in after if name not in {"settings", "warnings"}]
     return [*_field_changes(before, after, fields), *(f"settings.{line}" for line in settings)]
 
 

@@ -4,7 +4,6 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from enum import StrEnum
-from functools import cache
 from typing import Annotated, Any, ClassVar, Final, Generic, Self, TypeVar
 from uuid import UUID
 
@@ -20,6 +19,8 @@ from pydantic import (
 )
 from pydantic.alias_generators import to_camel
 from pydantic_core import PydanticCustomError
+
+from api.misspelt import Sent, names_of
 
 GUID_EXAMPLE: Final = "a GUID such as b2c3d4e5-f6a7-8901-bcde-f12345678901"
 INSTANT_EXAMPLE: Final = "a time with its offset such as 2027-03-28T01:00:00Z"
@@ -63,16 +64,11 @@ class RequestModel(BaseModel):
     def _any_letter_case(cls, data: Any, handler: ModelWrapValidatorHandler[Self]) -> Self:
         if not isinstance(data, dict):
             return handler(data)
-        names = _names_of(cls)
-        read = handler({names.get(key.lower(), key): value for key, value in data.items()})
-        read._unknown = tuple(key for key in data if key.lower() not in names)  # noqa: SLF001 - its own
+        names = names_of(cls)
+        unknown = tuple(key for key in data if key.lower() not in names)
+        read = handler(Sent({names.get(key.lower(), key): value for key, value in data.items()}, unknown))
+        read._unknown = unknown  # noqa: SLF001 - its own
         return read
-
-
-@cache
-def _names_of(model: type[RequestModel]) -> Mapping[str, str]:
-    """Returns the JSON names of a model's fields, by themselves in lower case."""
-    return {(field.alias or name).lower(): field.alias or name for name, field in model.model_fields.items()}
 
 
 def _describe_response(schema: dict[str, Any], model: type["ResponseModel"]) -> None:

@@ -120,6 +120,8 @@ class ConnectedSystemOut(ResponseModel):
     connector_id: int = Field(examples=[0])
     """As in JIM; 0, as Rota's connectors have names alone."""
     settings: dict[str, Any] = Field(json_schema_extra=_SYSTEM_SETTINGS)
+    warnings: list[str] = Field(examples=[[]])
+    """What was accepted and may not be meant: fields that nothing knows. Empty where it is read."""
 
 
 class RunProfileChange(RequestModel):
@@ -176,6 +178,8 @@ class RunProfileOut(ResponseModel):
     verify_import_content_hashes: bool
     """As in JIM; false, as Rota compares no imports."""
     settings: dict[str, Any] = Field(json_schema_extra=_PROFILE_SETTINGS)
+    warnings: list[str] = Field(examples=[[]])
+    """What was accepted and may not be meant: fields that nothing knows. Empty where it is read."""
 
 
 class ConnectedSystemImport(ConnectedSystemCreate):

@@ -1,6 +1,6 @@
 """Connected systems and their run profiles: settings checked by their connector, secrets sealed and masked."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from pydantic import BaseModel, ValidationError
@@ -11,6 +11,7 @@ from activities.connectors.connector import Connector
 from activities.support.registry import all_connectors
 from api.context import Context
 from api.errors import Conflict, NotFound, ValidationFailed, field_messages, field_name
+from api.misspelt import Sent, names_of, unknown_warnings
 from api.models.base import Page, is_blank
 from api.models.connected_systems import (
     ConnectedSystemChange,
@@ -83,7 +84,10 @@ def read_settings(
         ValidationFailed: They are wrong, or hold a masked secret that stands for nothing stored.
     """
     names = {(field.alias or name).lower(): name for name, field in model.model_fields.items()}
-    values = {names[key.lower()]: value for key, value in sent.items() if key.lower() in names and not is_blank(value)}
+    values = Sent(
+        {names[key.lower()]: value for key, value in sent.items() if key.lower() in names and not is_blank(value)},
+        [key for key in sent if key.lower() not in names],
+    )
     before = open_fields(model, stored, box)
     kept: set[str] = set()
     problems: dict[str, list[str]] = {}
@@ -122,24 +126,45 @@ def _shown_settings(model: type[BaseModel] | None, stored: Mapping[str, Any], bo
     return {field.alias or name: masked.get(name) for name, field in model.model_fields.items()}
 
 
-def _show_system(system: ConnectedSystem, box: SecretBox) -> ConnectedSystemOut:
+def _warnings(
+    body: ConnectedSystemChange | RunProfileChange,
+    shown: type[ConnectedSystemOut | RunProfileOut],
+    settings_model: type[BaseModel] | None,
+) -> list[str]:
+    """Returns what is said of the fields of a request that nothing knows. What is shown may be sent back."""
+    return [
+        *unknown_warnings([("", name, "") for name in body.unknown], names_of(type(body), shown)),
+        *unknown_warnings(
+            [("settings.", name, "") for name in body.settings], names_of(settings_model) if settings_model else {}
+        ),
+    ]
+
+
+def _show_system(system: ConnectedSystem, box: SecretBox, warnings: Sequence[str] = ()) -> ConnectedSystemOut:
     connector = all_connectors().get(system.connector_name)
     return ConnectedSystemOut.model_validate(
         {
             **system.model_dump(exclude={"settings"}),
             **_SYSTEM_CONSTANTS,
             "settings": _shown_settings(connector.settings_model if connector else None, system.settings, box),
+            "warnings": list(warnings),
         },
     )
 
 
-def _show_profile(profile: RunProfile, connector: Connector[Any, Any] | None, box: SecretBox) -> RunProfileOut:
+def _show_profile(
+    profile: RunProfile,
+    connector: Connector[Any, Any] | None,
+    box: SecretBox,
+    warnings: Sequence[str] = (),
+) -> RunProfileOut:
     return RunProfileOut.model_validate(
         {
             **profile.model_dump(exclude={"settings", "run_type"}),
             **_PROFILE_CONSTANTS,
             "run_type": RunType(profile.run_type),
             "settings": _shown_settings(connector.run_profile_model if connector else None, profile.settings, box),
+            "warnings": list(warnings),
         },
     )
 
@@ -208,7 +233,7 @@ async def create_system(context: Context, body: ConnectedSystemCreate) -> Connec
     _take_name(system, body)
     async with context.catalogue.write() as session:
         await _flush(session, system, "connected system")
-    return _show_system(system, context.box)
+    return _show_system(system, context.box, _warnings(body, ConnectedSystemOut, connector.settings_model))
 
 
 async def update_system(
@@ -232,11 +257,13 @@ async def update_system(
         _take_name(system, body)
         if "description" in body.model_fields_set:
             system.description = body.description
+        # It may be gone with the package that brought it; all but the settings can be changed then.
+        model: type[BaseModel] | None = None
         if "settings" in body.model_fields_set:
             model = find_connector(system.connector_name).settings_model
             system.settings = read_settings(model, body.settings, system.settings, context.box)
         await _flush(session, system, "connected system")
-        answer = _show_system(system, context.box)
+        answer = _show_system(system, context.box, _warnings(body, ConnectedSystemOut, model))
         if dry_run:
             await session.rollback()
     return answer
@@ -293,7 +320,7 @@ async def create_profile(context: Context, system_id: int, body: RunProfileCreat
         )
         _take_name(profile, body)
         await _flush(session, profile, "run profile of that system")
-    return _show_profile(profile, connector, context.box)
+    return _show_profile(profile, connector, context.box, _warnings(body, RunProfileOut, connector.run_profile_model))
 
 
 async def update_profile(
@@ -314,7 +341,8 @@ async def update_profile(
         if "settings" in body.model_fields_set:
             profile.settings = read_settings(connector.run_profile_model, body.settings, profile.settings, context.box)
         await _flush(session, profile, "run profile of that system")
-        answer = _show_profile(profile, connector, context.box)
+        warnings = _warnings(body, RunProfileOut, connector.run_profile_model)
+        answer = _show_profile(profile, connector, context.box, warnings)
         if dry_run:
             await session.rollback()
     return answer

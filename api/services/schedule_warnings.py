@@ -1,13 +1,12 @@
 """Warnings about a schedule: what is accepted, and may not be meant."""
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
-from difflib import get_close_matches
+from collections.abc import Sequence
 from typing import Final
 
 from sqlalchemy import Connection
 
-from api.models.base import RequestModel, ResponseModel
+from api.misspelt import first_of, names_of, unknown_warnings
 from api.models.schedules import PreviewRequest, ScheduleChange, ScheduleDetailOut, StepIn, StepOut
 from catalogue.connected_systems import existing_profiles
 from catalogue.schedules import ExecutionMode, Schedule, ScheduleStep
@@ -15,31 +14,13 @@ from catalogue.triggers import timetable_of
 from contracts.execution import TriggerType
 from timetable import TimetableError
 
-_LISTED: Final = 20
-"""Warnings of one kind that are written out: a client may send thousands of steps, each with the same mistake."""
-
-_SHOWN_LENGTH: Final = 100
-"""How much is shown of a name that nothing knows; those that are known are shorter."""
-
 _LIKE_THIS: Final = "indices are like this"
 
 
-def _first(warnings: Sequence[str], count: int, what: str) -> list[str]:
-    """Returns the first of so many warnings, and how many more there are."""
-    rest = [f"{count - _LISTED:,} more {what}."] if count > _LISTED else []
-    return [*warnings[:_LISTED], *rest]
-
-
-def _names(*models: type[RequestModel | ResponseModel]) -> Mapping[str, str]:
-    """Returns the JSON names of the models' fields, by themselves in lower case."""
-    fields = [(name, field) for model in models for name, field in model.model_fields.items()]
-    return {(field.alias or name).lower(): field.alias or name for name, field in fields}
-
-
 # What is shown may be sent back: clients change what they have read.
-_SCHEDULE_NAMES: Final = _names(ScheduleChange, ScheduleDetailOut)
-_PREVIEW_NAMES: Final = _names(PreviewRequest, ScheduleDetailOut)
-_STEP_NAMES: Final = _names(StepIn, StepOut)
+_SCHEDULE_NAMES: Final = names_of(ScheduleChange, ScheduleDetailOut)
+_PREVIEW_NAMES: Final = names_of(PreviewRequest, ScheduleDetailOut)
+_STEP_NAMES: Final = names_of(StepIn, StepOut)
 
 
 def unknown_fields(body: ScheduleChange) -> list[str]:
@@ -49,8 +30,8 @@ def unknown_fields(body: ScheduleChange) -> list[str]:
         for name in step.unknown:
             places.setdefault(name, []).append(position)
     return [
-        *_unknown([("", name, "") for name in body.unknown], _SCHEDULE_NAMES),
-        *_unknown(
+        *unknown_warnings([("", name, "") for name in body.unknown], _SCHEDULE_NAMES),
+        *unknown_warnings(
             [
                 (f"steps[{positions[0]}].", name, f" in {len(positions):,} steps" if len(positions) > 1 else "")
                 for name, positions in places.items()
@@ -62,28 +43,7 @@ def unknown_fields(body: ScheduleChange) -> list[str]:
 
 def unknown_preview_fields(body: PreviewRequest) -> list[str]:
     """Returns what is said of the fields of a preview that nothing knows."""
-    return _unknown([("", name, "") for name in body.unknown], _PREVIEW_NAMES)
-
-
-def _unknown(sent: Sequence[tuple[str, str, str]], known: Mapping[str, str]) -> list[str]:
-    """Returns a line for each name that is not known.
-
-    Args:
-        sent: Where it was sent, the name, and how often.
-        known: Names by themselves in lower case.
-    """
-    unknown = [(place, name[:_SHOWN_LENGTH], often) for place, name, often in sent if name.lower() not in known]
-    # Only those that are listed are compared, which takes a while.
-    listed = [
-        f"{place}{name}: unknown field, ignored{often}.{_guess(name, known)}"
-        for place, name, often in unknown[:_LISTED]
-    ]
-    return _first(listed, len(unknown), "unknown fields were ignored")
-
-
-def _guess(name: str, known: Mapping[str, str]) -> str:
-    close = get_close_matches(name.lower(), known, n=1)
-    return f" Did you mean {known[close[0]]}?" if close else ""
+    return unknown_warnings([("", name, "") for name in body.unknown], _PREVIEW_NAMES)
 
 
 def trigger_warnings(schedule: Schedule) -> list[str]:
@@ -120,7 +80,7 @@ def _missing_systems(connection: Connection, steps: Sequence[ScheduleStep]) -> l
             warnings.append(
                 f"steps[{position}]: run profile {profile_id} does not exist yet on connected system {system_id}.",
             )
-    return _first(warnings, len(warnings), "steps are like this")
+    return first_of(warnings, len(warnings), "steps are like this")
 
 
 def group_warnings(steps: Sequence[ScheduleStep]) -> list[str]:
@@ -138,4 +98,4 @@ def group_warnings(steps: Sequence[ScheduleStep]) -> list[str]:
         for index, count in sorted(begun.items())
         if count > 1
     ]
-    return [*_first(joined, len(joined), _LIKE_THIS), *_first(together, len(together), _LIKE_THIS)]
+    return [*first_of(joined, len(joined), _LIKE_THIS), *first_of(together, len(together), _LIKE_THIS)]

@@ -9,6 +9,7 @@ from pydantic import ValidationError
 from activities.support.registry import step_types
 from activities.support.step_type import StepType
 from api.errors import ValidationFailed, field_messages, field_name
+from api.misspelt import guess_for
 from api.models.base import is_blank
 from api.models.schedules import StepFieldsOut, StepIn, StepOut, find_step_type
 from catalogue.schedules import ScheduleStep
@@ -119,7 +120,10 @@ def _config(
             name = str(item["loc"][0])
             if item["type"] == "missing":
                 field = next(f for n, f in model.model_fields.items() if name in {n, f.alias})
-                problems[field_name([*place, name])] = [f"{field.title or name} is required for {step_type.name} steps"]
+                message = f"{field.title or name} is required for {step_type.name} steps"
+                if guess := guess_for(field.alias or name, step.unknown):
+                    message += f".{guess}"
+                problems[field_name([*place, name])] = [message]
             else:
                 problems |= field_messages([item], place)
     if problems:

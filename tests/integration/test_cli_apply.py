@@ -27,7 +27,8 @@ connectorName: Command
 settings: {executablePath: hr.sh}
 runProfiles:
   - {name: Full import, runType: FullImport, settings: {arguments: full}}
-  - {name: Delta import, runType: DeltaImport}
+  - name: Delta import
+    runType: DeltaImport
 """
 SYNC = """\
 name: Sync
@@ -173,6 +174,22 @@ async def test_what_fails_does_not_keep_the_rest_from_being_applied(cli: Cli) ->
         ):
             assert re.search(pattern, result.output), (pattern, result.output)
     assert list(await cli.stored()) == ["Good"]
+
+
+async def test_fields_that_nothing_knows_are_told_whether_they_are_new_or_not(cli: Cli) -> None:
+    cli.write(hr=SYSTEMS.replace("settings: {", "descripton: x\nsettings: {argumnets: y, ", 1) + "    runTyp: Export\n")
+    said = [
+        r"warning: .*/files/hr.yaml:1: HR: descripton: unknown field, ignored\. Did you",
+        r"HR: settings.argumnets: unknown field, ignored\. Did you mean arguments\?",
+        r"hr.yaml:7: Delta import: runTyp: unknown field, ignored\. Did you mean runType\?",
+    ]
+
+    for counted in ("3 created, 0 changed, 0 unchanged", "0 created, 0 changed, 3 unchanged"):
+        result = await cli.apply()
+        assert result.exit_code == 0, result.output
+        assert counted in result.output
+        for pattern in said:
+            assert re.search(pattern, result.output), result.output
 
 
 async def test_two_documents_of_one_name_stop_it_all(cli: Cli) -> None:

@@ -84,6 +84,7 @@ async def test_lists_have_jims_shapes(api: Rota) -> None:
         "connectorName": "Command",
         "connectorId": 0,
         "settings": {"executablePath": "/bin/true", "arguments": None, "workingDirectory": None},
+        "warnings": [],
     }
     assert page == {
         "items": [{**hr, "created": created}],
@@ -106,8 +107,55 @@ async def test_lists_have_jims_shapes(api: Rota) -> None:
         "filePath": None,
         "verifyImportContentHashes": False,
         "settings": {"arguments": None, "workingDirectory": None},
+        "warnings": [],
     }
     assert bare["runType"] == "NotSet"
+
+
+async def test_fields_that_nothing_knows_are_told(api: Rota) -> None:
+    misspelt = {"descripton": "x", "settings": {"executablePath": "/bin/true", "argumnets": "x", "ARGUMENTS": "y"}}
+    created = (await api.http.post(SYSTEMS, json={"name": "HR", "connectorName": "Command"} | misspelt)).json()
+    place = f"{SYSTEMS}/{created['id']}"
+    said = [
+        "descripton: unknown field, ignored. Did you mean description?",
+        "settings.argumnets: unknown field, ignored. Did you mean arguments?",
+    ]
+    assert created["warnings"] == said
+    assert (await api.http.put(place, json=misspelt)).json()["warnings"] == said
+    shown = (await api.http.get(place)).json()
+    assert shown["warnings"] == []
+    # What was shown may be sent back.
+    assert (await api.http.put(place, json=shown)).json() == shown
+
+    misspelt = {"runtype": "Export", "colour": "red", "settings": {"workingDir": "/", "x": 1}}
+    profile = (await api.http.post(f"{place}/run-profiles", json={"name": "Full"} | misspelt)).json()
+    said = [
+        "colour: unknown field, ignored.",
+        "settings.workingDir: unknown field, ignored. Did you mean workingDirectory?",
+        "settings.x: unknown field, ignored.",
+    ]
+    assert (profile["runType"], profile["warnings"]) == ("Export", said)
+    place = f"{place}/run-profiles/{profile['id']}"
+    assert (await api.http.put(place, json=misspelt)).json()["warnings"] == said
+    shown = (await api.http.get(place)).json()
+    assert (await api.http.put(place, json=shown)).json() == shown
+
+
+async def test_a_required_field_that_is_misspelt_is_guessed(api: Rota) -> None:
+    body = {"nam": "HR", "conectorName": "Command", "settings": {}}
+    answer = await api.http.post(SYSTEMS, json=body)
+    assert answer.status_code == 400
+    assert answer.json()["validationErrors"] == {
+        "name": ["The field name is required. nam is unknown: did you mean name?"],
+        "connectorName": ["The field connectorName is required. conectorName is unknown: did you mean connectorName?"],
+    }
+    settings = {"executablPath": "/bin/true"}
+    answer = await api.http.post(SYSTEMS, json={"name": "HR", "connectorName": "Command", "settings": settings})
+    assert answer.json()["validationErrors"] == {
+        "settings.executablePath": [
+            "The field executablePath is required. executablPath is unknown: did you mean executablePath?"
+        ]
+    }
 
 
 async def test_the_list_pages_sorts_and_filters(api: Rota, catalogue: Catalogue) -> None:

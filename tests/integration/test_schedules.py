@@ -320,7 +320,14 @@ async def test_the_list_pages_searches_and_sorts(api: Rota) -> None:
 @pytest.mark.parametrize(
     ("body", "field", "says"),
     [
-        ({}, "name", "required"),
+        ({}, "name", "The field name is required."),
+        ({"nam": "x"}, "name", "The field name is required. nam is unknown: did you mean name?"),
+        ({"colour": "x"}, "name", "The field name is required."),
+        (
+            {"name": "n", "steps": [{"stepType": "Executable", "executablepat": "/bin/true"}]},
+            "steps[0].executablePath",
+            "Executable path is required for Executable steps. executablepat is unknown: did you mean executablePath?",
+        ),
         ({"name": "  "}, "name", "empty"),
         ({"name": "x" * 201}, "name", "200"),
         ({"name": "n", "triggerType": "Cron"}, "daysOfWeek", ""),

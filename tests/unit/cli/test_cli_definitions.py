@@ -21,7 +21,6 @@ from cli.definitions import (
     definition_files,
     dump_documents,
     fill_placeholders,
-    ignored_fields,
     is_connected_system,
     load_documents,
     place_of,
@@ -255,17 +254,6 @@ def test_unknown_names_are_told_with_file_and_line(write: Write, fields: str, me
     with pytest.raises(DefinitionError) as error:
         Directory(api.client).resolve(load_documents(path)[0])
     assert str(error.value).startswith(f"{path}:4: {message}")
-
-
-def test_fields_that_the_answer_lacks_are_told(write: Write) -> None:
-    path = write("a.yaml", "name: S\nConnectorName: Jim\nconectorName: Jim\nsettings:\n  a: 1\n  b: 2\n")
-    [document] = load_documents(path)
-    answer = {"name": "S", "connectorName": "Jim", "settings": {"a": 1, "c": None}}
-    assert ignored_fields(document, answer) == [
-        f"warning: {path}:1: the API does not know the field 'conectorName' and ignored it",
-        f"warning: {path}:5: the API does not know the field 'b' and ignored it",
-    ]
-    assert ignored_fields({"settings": {"x": 1}}, {"settings": {"x": 1, "y": None}}) == []
 
 
 def test_warnings_of_the_api_say_where_in_the_file(write: Write) -> None:
