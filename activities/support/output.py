@@ -16,6 +16,11 @@ _STDERR_LIMIT: Final = 16 * 1024
 _LINE_LIMIT: Final = 500
 """Characters of a line that is shown by itself, in a message or as progress."""
 
+_LINE_WINDOW: Final = 2 * 1024
+"""Bytes in which the last line is looked for first: of some it is asked once a second, while they print."""
+
+_LINE_ENDS: Final = re.compile(r"[\r\n]")
+
 # ECMA-48: control sequences (colours, cursor), operating-system commands (titles, links), two-character escapes.
 _ESCAPES: Final = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)|[ -/]*[0-~])")
 _CONTROLS: Final = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f]")
@@ -28,7 +33,7 @@ def plain(text: str) -> str:
 
 def last_line(text: str) -> str | None:
     """Returns the last line that is not blank, made plain, 500 characters at most; None where there is none."""
-    for line in reversed(re.split(r"[\r\n]", plain(text))):
+    for line in reversed(_LINE_ENDS.split(plain(text))):
         if stripped := line.strip():
             return stripped[:_LINE_LIMIT]
     return None
@@ -53,9 +58,21 @@ class _Tail:
         if len(self._kept) > 2 * self._limit:
             del self._kept[: -self._limit]
 
-    def text(self) -> str:
+    def text(self, size: int | None = None) -> str:
+        """Returns what is kept, or the end of it: so many bytes at most."""
         # What a cut leaves of a character in front is dropped.
-        return self._kept[-self._limit :].decode(errors="ignore")
+        return self._kept[-min(size or self._limit, self._limit) :].decode(errors="ignore")
+
+    def last_line(self) -> str | None:
+        """Returns the last line that is not blank, from no more of the end than it takes."""
+        size = _LINE_WINDOW
+        while size < min(self._limit, len(self._kept)):
+            # A line in front that is cut is another one, or not all of it.
+            _, *rest = _LINE_ENDS.split(self.text(size), maxsplit=1)
+            if rest and (line := last_line(rest[0])):
+                return line
+            size *= 4
+        return last_line(self.text())
 
 
 class OutputTail:
@@ -119,7 +136,7 @@ class OutputTail:
     @property
     def last_line(self) -> str | None:
         """The last line that is not blank, without terminal escapes; None where there is none yet."""
-        return last_line(self.text())
+        return self._tail.last_line()
 
     @property
     def stderr_head(self) -> str:

@@ -4,7 +4,7 @@ import tracemalloc
 from hypothesis import given
 from hypothesis import strategies as st
 
-from activities.support.output import OutputTail, plain
+from activities.support.output import OutputTail, last_line, plain
 from contracts.execution import OUTPUT_TAIL_BYTES
 from runtime.secrets import OpenedSecrets, SecretBox
 
@@ -90,6 +90,32 @@ def test_the_last_line_is_the_last_that_says_something() -> None:
     assert output.last_line == "30 %"
     output.feed(b"x" * 100_000)
     assert output.last_line == "x" * 500
+
+
+@given(
+    st.lists(
+        st.tuples(st.sampled_from(["x", " ", "é", "🐘", "\x1b[1m"]), st.integers(0, 3000), st.sampled_from("\r\n"))
+    )
+)
+def test_the_last_line_is_the_same_from_the_end_as_from_all(lines: list[tuple[str, int, str]]) -> None:
+    output = OutputTail(16 * 1024)
+    for text, count, end in lines:
+        output.feed((text * count + end).encode())
+    assert output.last_line == last_line(output.text())
+
+
+def test_the_last_line_of_much_takes_little_memory() -> None:
+    output = OutputTail()
+    for number in range(10_000):
+        output.write_line(f"{number} of 10000 are done")
+    tracemalloc.start()
+    try:
+        line = output.last_line
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert line == "9999 of 10000 are done"
+    assert peak < OUTPUT_TAIL_BYTES / 2
 
 
 def test_a_step_may_write_lines_itself() -> None:
