@@ -2,9 +2,10 @@
 
 import asyncio
 import re
+import shutil
 import threading
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -18,7 +19,6 @@ from activities.support.output_store import KeptOutput, OutputStore
 from api.services.output import OutputText
 from catalogue.engine import Catalogue
 from catalogue.executions import StepRecord
-from catalogue.migrations import migrate
 from catalogue.output import StepOutput, store_output
 from catalogue.schedules import ExecutionMode
 from contracts.execution import OUTPUT_TAIL_BYTES
@@ -32,6 +32,20 @@ def engine() -> Iterator[sqlalchemy.Engine]:
     SQLModel.metadata.create_all(engine)
     yield engine
     engine.dispose()
+
+
+@pytest.fixture
+def database_url(sqlite_template: Path, tmp_path: Path) -> str:
+    """One database is enough: this is about when something is written, and how often."""
+    return f"sqlite:///{shutil.copy(sqlite_template, tmp_path / 'rota.db')}"
+
+
+@pytest.fixture
+async def unmigrated(tmp_path: Path) -> AsyncIterator[Catalogue]:
+    """A catalogue without tables."""
+    catalogue = Catalogue(f"sqlite:///{tmp_path / 'empty.db'}")
+    yield catalogue
+    await catalogue.close()
 
 
 def add_record(engine: sqlalchemy.Engine) -> uuid.UUID:
@@ -139,17 +153,14 @@ def test_threads_lose_nothing(engine: sqlalchemy.Engine) -> None:
 
 
 async def test_a_catalogue_that_is_away_is_said_and_fails_nothing(
-    tmp_path: Path, caplog: pytest.LogCaptureFixture
+    unmigrated: Catalogue, caplog: pytest.LogCaptureFixture
 ) -> None:
-    # Never migrated: there is no table.
-    catalogue = Catalogue(f"sqlite:///{tmp_path / 'empty.db'}")
-    store = OutputStore(catalogue, 1024 * 1024)
+    store = OutputStore(unmigrated, 1024 * 1024)
     kept = store.open(uuid.uuid4(), 1)
     kept.add(b"x" * 100_000)
 
     assert await store.close(kept, tail_is_recorded=True) == "OperationalError"
     assert await store.close(kept, tail_is_recorded=True) == "OperationalError"
-    await catalogue.close()
 
     [record] = caplog.records
     assert (
@@ -159,28 +170,23 @@ async def test_a_catalogue_that_is_away_is_said_and_fails_nothing(
 
 
 async def test_a_catalogue_that_does_not_answer_is_not_waited_for(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    unmigrated: Catalogue, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("activities.support.output_store._CLOSE_SECONDS", 0.1)
-    catalogue = Catalogue(f"sqlite:///{tmp_path / 'empty.db'}")
-    store = OutputStore(catalogue, 1024 * 1024)
+    store = OutputStore(unmigrated, 1024 * 1024)
     kept = store.open(uuid.uuid4(), 1)
     kept.add(b"x")
-    async with catalogue.write():
+    async with unmigrated.write():
         problem = await store.close(kept, tail_is_recorded=False)
     # The write that was given up ends by itself.
     await asyncio.sleep(0)
-    await catalogue.close()
 
     assert problem == "no answer within 0 s"
 
 
 async def test_attempts_that_end_while_a_write_goes_on_are_stored_together(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    catalogue: Catalogue, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    url = f"sqlite:///{tmp_path / 'rota.db'}"
-    migrate(url)
-    catalogue = Catalogue(url)
     writes = count_writes(catalogue, monkeypatch)
     store = OutputStore(catalogue, 128 * 1024)
     outputs = [store.open(uuid.uuid4(), 1) for _ in range(100)]
@@ -189,22 +195,19 @@ async def test_attempts_that_end_while_a_write_goes_on_are_stored_together(
 
     assert await asyncio.gather(*(store.close(kept, tail_is_recorded=False) for kept in outputs)) == [None] * 100
     assert len(writes) == 2
-    await catalogue.close()
 
 
 async def test_a_catalogue_that_does_not_answer_holds_a_hundred_attempts_no_longer_than_one(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    unmigrated: Catalogue, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("activities.support.output_store._CLOSE_SECONDS", 0.1)
-    catalogue = Catalogue(f"sqlite:///{tmp_path / 'empty.db'}")
-    writes = count_writes(catalogue, monkeypatch)
-    store = OutputStore(catalogue, 1024 * 1024)
+    writes = count_writes(unmigrated, monkeypatch)
+    store = OutputStore(unmigrated, 1024 * 1024)
     outputs = [store.open(uuid.uuid4(), 1) for _ in range(100)]
     for kept in outputs:
         kept.add(b"x")
-    async with catalogue.write():
+    async with unmigrated.write():
         problems = await asyncio.gather(*(store.close(kept, tail_is_recorded=False) for kept in outputs))
-    await catalogue.close()
 
     assert problems == ["no answer within 0 s"] * 100
     assert len(writes) == 1
@@ -224,11 +227,8 @@ def count_writes(catalogue: Catalogue, monkeypatch: pytest.MonkeyPatch) -> list[
 
 
 async def test_a_defect_in_one_attempts_output_is_told_to_all_and_keeps_nobody_waiting(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    catalogue: Catalogue, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    url = f"sqlite:///{tmp_path / 'rota.db'}"
-    migrate(url)
-    catalogue = Catalogue(url)
     store = OutputStore(catalogue, 128 * 1024)
     bad, good = (store.open(uuid.uuid4(), 1) for _ in range(2))
     bad.add(b"x")
@@ -243,4 +243,3 @@ async def test_a_defect_in_one_attempts_output_is_told_to_all_and_keeps_nobody_w
     later = store.open(uuid.uuid4(), 1)
     later.add(b"x")
     assert await store.close(later, tail_is_recorded=False) is None
-    await catalogue.close()

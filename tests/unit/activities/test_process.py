@@ -92,6 +92,15 @@ def any_platform(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
     return str(request.param)
 
 
+@pytest.fixture
+def launcher(monkeypatch: pytest.MonkeyPatch) -> Iterator[process._Launcher]:
+    """The launcher of this test alone, which starts with its first step."""
+    launcher = process._Launcher()
+    monkeypatch.setattr(process, "_launcher", launcher)
+    yield launcher
+    launcher.close()
+
+
 # What a process is given.
 
 
@@ -125,11 +134,7 @@ async def test_words_arrive_byte_for_byte() -> None:
 
 
 @linux_only
-async def test_signals_are_at_their_defaults_even_where_the_worker_ignores_them(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    launcher = process._Launcher()
-    monkeypatch.setattr(process, "_launcher", launcher)
+async def test_signals_are_at_their_defaults_even_where_the_worker_ignores_them(launcher: process._Launcher) -> None:
     ignored = (signal.SIGTERM, signal.SIGINT, signal.SIGCHLD)
     handlers = [signal.signal(number, signal.SIG_IGN) for number in ignored]
     try:
@@ -137,11 +142,8 @@ async def test_signals_are_at_their_defaults_even_where_the_worker_ignores_them(
     finally:
         for number, handler in zip(ignored, handlers, strict=True):
             signal.signal(number, handler)
-    try:
-        step = Step("/bin/cat", "/proc/self/status")
-        assert await step.run() == 0
-    finally:
-        launcher.close()
+    step = Step("/bin/cat", "/proc/self/status")
+    assert await step.run() == 0
     status = dict(line.split(":\t", 1) for line in step.output.text().splitlines())
     ignoring, blocked = int(status["SigIgn"], 16), int(status["SigBlk"], 16)
     assert not [number for number in (*ignored, signal.SIGPIPE) if ignoring >> (number - 1) & 1]
@@ -362,6 +364,7 @@ async def test_a_pipe_that_was_handed_on_does_not_hold_the_step(
 
 @linux_only
 async def test_what_may_not_be_signalled_is_named(
+    launcher: process._Launcher,
     monkeypatch: pytest.MonkeyPatch,
     tmp_path: Path,
     token: str,
@@ -384,8 +387,6 @@ async def test_what_may_not_be_signalled_is_named(
     )
     monkeypatch.setattr(process, "_DRAIN_SECONDS", 0.2)
     monkeypatch.setattr(process, "_SUPERVISOR", wrapper)
-    launcher = process._Launcher()
-    monkeypatch.setattr(process, "_launcher", launcher)
     step = tree(token, "exit", ["daemon", []])
     assert await step.run() == 7
     launcher.close()
@@ -525,11 +526,7 @@ async def test_a_stopped_launcher_is_woken() -> None:
 
 
 @linux_only
-async def test_a_launcher_and_a_waiting_supervisor_that_are_killed_are_replaced(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    launcher = process._Launcher()
-    monkeypatch.setattr(process, "_launcher", launcher)
+async def test_a_launcher_and_a_waiting_supervisor_that_are_killed_are_replaced(launcher: process._Launcher) -> None:
     assert await Step("/bin/true").run() == 0
     assert launcher._process is not None
     first = psutil.Process(launcher._process.pid)
@@ -571,12 +568,8 @@ def test_a_step_that_no_process_is_to_be_had_for_says_so(monkeypatch: pytest.Mon
 
 
 @linux_only
-async def test_a_supervisor_sees_to_one_step_after_another_that_ends_by_itself(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    launcher = process._Launcher()
-    monkeypatch.setattr(process, "_launcher", launcher)
-
+@pytest.mark.usefixtures("launcher")
+async def test_a_supervisor_sees_to_one_step_after_another_that_ends_by_itself() -> None:
     async def parent_of(script: str) -> int:
         step = Step("/bin/sh", "-c", f"echo $PPID; {script}")
         await step.run()
@@ -593,7 +586,6 @@ async def test_a_supervisor_sees_to_one_step_after_another_that_ends_by_itself(
     # One that is gone before it has taken the step: another takes it.
     psutil.Process(second).kill()
     assert await parent_of("exit 0") not in {first, second}
-    launcher.close()
 
 
 _ATTACHES = """
@@ -618,10 +610,8 @@ async def test_a_step_that_debugs_its_supervisor_ends_when_it_is_told_to() -> No
 
 @linux_only
 async def test_a_late_cancel_of_a_step_does_not_reach_the_next_of_its_supervisor(
-    monkeypatch: pytest.MonkeyPatch,
+    launcher: process._Launcher, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    launcher = process._Launcher()
-    monkeypatch.setattr(process, "_launcher", launcher)
     first = asyncio.create_task(Step("/bin/true").run())
     keep = launcher.keep
 
@@ -638,13 +628,12 @@ async def test_a_late_cancel_of_a_step_does_not_reach_the_next_of_its_supervisor
     assert await second.run() == 0
     assert kept.process is not None
     assert int(second.output.text()) == kept.process.pid
-    launcher.close()
 
 
 @linux_only
-async def test_a_cancel_while_a_step_waits_for_a_supervisor_starts_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
-    launcher = process._Launcher()
-    monkeypatch.setattr(process, "_launcher", launcher)
+async def test_a_cancel_while_a_step_waits_for_a_supervisor_starts_nothing(
+    launcher: process._Launcher, monkeypatch: pytest.MonkeyPatch
+) -> None:
     hand_over = launcher._hand_over
     asked = asyncio.Event()
 
@@ -662,23 +651,22 @@ async def test_a_cancel_while_a_step_waits_for_a_supervisor_starts_nothing(monke
     with pytest.raises(asyncio.CancelledError):
         await task
     assert step.output.text() == ""
-    launcher.close()
 
 
 @linux_only
-async def test_a_refusal_that_comes_before_the_request_is_heard(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_refusal_that_comes_before_the_request_is_heard(
+    launcher: process._Launcher, monkeypatch: pytest.MonkeyPatch
+) -> None:
     def refusing() -> socket.socket:
         ours, theirs = socket.socketpair()
-        channel, launcher = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        with theirs, channel, launcher:
+        channel, other_end = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        with theirs, channel, other_end:
             socket.send_fds(channel, [b"fork"], [theirs.fileno()])
-            assert supervisor._refuse(launcher, OSError(errno.EAGAIN, "none"))
+            assert supervisor._refuse(other_end, OSError(errno.EAGAIN, "none"))
         ours.settimeout(0)
         return ours
 
-    launcher = process._Launcher()
     monkeypatch.setattr(launcher, "fork_supervisor", refusing)
-    monkeypatch.setattr(process, "_launcher", launcher)
     with pytest.raises(BlockingIOError):
         await Step("/bin/true").run()
 
@@ -691,10 +679,9 @@ async def test_many_at_once_do_not_mix(any_platform: str) -> None:
 
 
 @pytest.mark.usefixtures("any_platform")
-async def test_nothing_stays_open(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_nothing_stays_open(launcher: process._Launcher) -> None:
     await Step("/bin/true").run()  # what asyncio keeps open is open now
-    launcher = process._Launcher()
-    monkeypatch.setattr(process, "_launcher", launcher)
+    launcher.close()
     before = psutil.Process().num_fds()
     await asyncio.gather(*(Step("/bin/true").run() for _ in range(5)))
     with pytest.raises(OSError, match=r".*"):
