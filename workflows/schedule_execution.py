@@ -94,6 +94,9 @@ _WRITE_SECONDS: Final = timedelta(milliseconds=100)
 before every step made quick ones a fifth slower (docs/adr/0021-writes-held-back.md). Histories hold the writes that it
 leads to: another value needs a patch."""
 
+_UNKNOWN_ACTIVITY: Final = "NotFoundError"
+"""What the SDK's worker calls the failure of an activity that is not registered there. Step types fail with an outcome."""
+
 _TURN_CHECK: Final = timedelta(seconds=30)
 """A fire that was held back looks for itself as often as this, should nobody tell it."""
 
@@ -606,7 +609,9 @@ class _Tries:
         if isinstance(cause, ApplicationError):
             if outcome := _decoded(StepOutcome, cause.details):
                 return outcome
-            return StepOutcome(status=StepStatus.FAILED, message=cause.message)
+            is_unknown = cause.type == _UNKNOWN_ACTIVITY
+            message = _unknown_step_type(self._step, error.identity) if is_unknown else cause.message
+            return StepOutcome(status=StepStatus.FAILED, message=message)
         if isinstance(cause, TimeoutError) and cause.type == TimeoutType.SCHEDULE_TO_START:
             return StepOutcome(status=StepStatus.FAILED, message=_waited_in_vain(self._step), attempts=0)
         if isinstance(cause, TimeoutError):
@@ -707,6 +712,14 @@ def _last_heartbeat(cause: TimeoutError) -> StepHeartbeat | None:
 def _waited_in_vain(step: StepSpec) -> str:
     workers = f"No worker of the pool {step.worker_pool!r}" if step.worker_pool else "No worker"
     return f"{workers} took the step within {step.schedule_to_start_seconds} s."
+
+
+def _unknown_step_type(step: StepSpec, worker: str) -> str:
+    whose = f"workers of the pool {step.worker_pool!r}" if step.worker_pool else "workers"
+    return (
+        f"The worker {worker} does not know the step type {step.step_type!r}. Install the version or package that has "
+        f"it on all {whose} and restart them; upgrade workers before the API."
+    )
 
 
 def _timeout_message(cause: TimeoutError) -> str:

@@ -3,6 +3,7 @@
 import asyncio
 import gc
 import logging
+from contextlib import AsyncExitStack
 from typing import Any
 
 import pytest
@@ -105,6 +106,32 @@ async def test_max_attempts_retries_and_one_attempt_is_the_default(
     assert record.outcomes[record.plan[0].step_id].attempts == 3
     assert steps.attempts == {"flaky": 3, "once": 1}
     assert record.status_of("once") == StepStatus.FAILED
+
+
+@pytest.mark.parametrize("pool", [None, "windows"])
+async def test_a_step_type_that_a_worker_does_not_know_is_named_with_the_remedy(
+    time_skipping: WorkflowEnvironment, task_queue: str, pool: str | None
+) -> None:
+    steps = Steps()
+    record = Record(plan(step("new", 0, worker_pool=pool, max_attempts=2).model_copy(update={"step_type": "Newer"})))
+    queue = step_task_queue(task_queue, pool)
+
+    async with started(time_skipping.client, task_queue, record, steps) as handle, AsyncExitStack() as stack:
+        if pool:
+            other = Worker(time_skipping.client, task_queue=queue, activities=[steps.work], identity="7@win")
+            await stack.enter_async_context(other)
+        with pytest.raises(WorkflowFailureError):
+            await handle.result()
+
+    outcome = record.outcome_of("new")
+    worker, whose = ("7@win", "workers of the pool 'windows'") if pool else (time_skipping.client.identity, "workers")
+    said = (
+        f"The worker {worker} does not know the step type 'Newer'. Install the version or package that has it on all "
+        f"{whose} and restart them; upgrade workers before the API."
+    )
+    assert [attempt.message for attempt in outcome.history] == [said, said]
+    assert outcome.message == said
+    assert record.message == f"Step 'new' failed and ContinueOnFailure is false. new: {said}"
 
 
 async def test_every_attempt_is_in_the_history_of_its_step(time_skipping: WorkflowEnvironment, task_queue: str) -> None:
