@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from datetime import UTC, datetime
+from operator import itemgetter
 from typing import Final
 
 import typer
@@ -95,35 +96,50 @@ def _watch_lines(sights: Iterator[Sight], console: Console) -> ExecutionDetail:
 
 
 class ChangeLog:
-    """Says what changed since the last look: a line for each state of the execution and of each step."""
+    """Says what changed since the last look: a line for each state of the execution and of each step.
+
+    Each has the time of what it tells, but none has an earlier one than the line above it: what was reused of another
+    execution has ended long ago.
+    """
 
     def __init__(self) -> None:
         self._status: str | None = None
         self._steps: dict[str, tuple[str, int]] = {}
         self._away = False
+        self._told_to = datetime.min.replace(tzinfo=UTC)
 
     def lines(self, sight: Sight, now: datetime) -> list[str]:
         """Returns the lines to add for this look."""
-        lines: list[tuple[str, str]] = []
-        here = f"{now.astimezone():%H:%M:%S}"
+        changes: list[tuple[datetime, str]] = []
         if self._away != bool(sight.outage):
             self._away = bool(sight.outage)
-            lines.append((here, f"{sight.outage} Trying again." if sight.outage else "The API answers again."))
+            changes.append((now, f"{sight.outage} Trying again." if sight.outage else "The API answers again."))
         execution = sight.execution
         if execution is not None and not sight.outage:
-            goes_on = not has_ended(execution)
-            lines += self._status_lines(execution, here) if goes_on else []
-            lines += self._step_lines(execution, now)
-            lines += [] if goes_on else self._status_lines(execution, here)
-        return [f"{time_of_day}  {printable(text)}" for time_of_day, text in lines]
+            status = self._status_change(execution, now)
+            # What runs is younger than the record: of one that is still queued there steps may be seen to run.
+            steps = (
+                []
+                if execution["status"] == ExecutionStatus.QUEUED
+                else sorted(self._step_changes(execution, now), key=itemgetter(0))
+            )
+            changes += [*steps, *status] if has_ended(execution) else [*status, *steps]
+        lines = []
+        for at, text in changes:
+            self._told_to = max(self._told_to, at)
+            lines.append(f"{self._told_to.astimezone():%H:%M:%S}  {printable(text)}")
+        return lines
 
-    def _status_lines(self, execution: ExecutionDetail, time_of_day: str) -> list[tuple[str, str]]:
-        if execution["status"] == self._status:
+    def _status_change(self, execution: ExecutionDetail, now: datetime) -> list[tuple[datetime, str]]:
+        before, self._status = self._status, execution["status"]
+        if self._status == before:
             return []
-        self._status = execution["status"]
-        return [(time_of_day, f"{execution['scheduleName']}: {self._status}")]
+        at = execution["completedAt"]
+        if before in (None, ExecutionStatus.QUEUED):
+            at = at or execution["startedAt"] or execution["queuedAt"]
+        return [(parse_time(at) if at else now, f"{execution['scheduleName']}: {self._status}")]
 
-    def _step_lines(self, execution: ExecutionDetail, now: datetime) -> Iterator[tuple[str, str]]:
+    def _step_changes(self, execution: ExecutionDetail, now: datetime) -> Iterator[tuple[datetime, str]]:
         groups = len(execution["progress"]["steps"])
         unreached = 0
         for number, step in zip(group_numbers(execution), execution["steps"], strict=True):
@@ -138,11 +154,11 @@ class ChangeLog:
                 continue
             # What runs again began earlier: its start is that of its first attempt.
             at = step["completedAt"] or (None if step["attemptHistory"] else step["startedAt"])
-            time_of_day = f"{(parse_time(at) if at else now).astimezone():%H:%M:%S}"
-            yield time_of_day, f"[{number}/{groups}] {step['name']}: {_state_line(step, now)}"
+            yield parse_time(at) if at else now, f"[{number}/{groups}] {step['name']}: {_state_line(step, now)}"
         if unreached:
+            at = execution["completedAt"]
             yield (
-                f"{now.astimezone():%H:%M:%S}",
+                parse_time(at) if at else now,
                 f"{unreached:,} {'step was' if unreached == 1 else 'steps were'} not started",
             )
 

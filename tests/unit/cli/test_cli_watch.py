@@ -2,6 +2,7 @@
 
 import io
 from collections.abc import Iterator
+from datetime import timedelta
 
 import pytest
 from rich.console import Console
@@ -11,7 +12,7 @@ from cli.follow import Sight, follow, poll_pause
 from cli.live_view import LiveView, visible_steps
 from cli.summary import print_summary
 from cli.watch import ChangeLog
-from tests.unit.cli.samples import EXECUTION_ID, NOW, execution, step
+from tests.unit.cli.samples import EXECUTION_ID, NOW, at, execution, step
 
 AWAY = ApiFailure("Nothing answers.")
 
@@ -129,8 +130,8 @@ def told(log: ChangeLog, shown: ExecutionDetail | None, outage: str | None = Non
 def test_each_change_is_a_line_and_nothing_else_is() -> None:
     log = ChangeLog()
     first = [step("one", "Queued"), step("two", "Waiting")]
-    assert told(log, execution("Queued", [first, [step("three", "Pending")]])) == [
-        "Identity sync: Queued",
+    assert told(log, execution("InProgress", [first, [step("three", "Pending")]])) == [
+        "Identity sync: InProgress",
         "[1/2] one: Queued",
     ]
     first_try = {"number": 1, "errorMessage": "Timed out"}
@@ -138,9 +139,8 @@ def test_each_change_is_a_line_and_nothing_else_is() -> None:
     moved = [again, step("two", "Processing", -5)]
     shown = execution("InProgress", [moved, [step("three", "Waiting")]])
     assert told(log, shown) == [
-        "Identity sync: InProgress",
-        "[1/2] one: Processing, attempt 2: attempt 1 failed: Timed out",
         "[1/2] two: Processing",
+        "[1/2] one: Processing, attempt 2: attempt 1 failed: Timed out",
     ]
     assert told(log, shown) == []
     stale = [step("one", "Processing", -5, attempts=1), moved[1]]
@@ -164,6 +164,45 @@ def test_what_runs_again_is_told_with_the_time_of_that() -> None:
     waiting = step("one", "Queued", -900, attempts=2, errorMessage="No worker is free.", attemptHistory=tried)
     [line] = log.lines(Sight(execution("InProgress", [[waiting]]), None), NOW)
     assert line == f"{NOW.astimezone():%H:%M:%S}  [1/1] one: Queued, attempt 2: No worker is free."
+
+
+def test_a_step_is_told_behind_its_execution() -> None:
+    log = ChangeLog()
+    seen = [[step("one", "Processing", -5)]]
+    assert told(log, execution("Queued", seen, startedAt=None)) == ["Identity sync: Queued"]
+    assert told(log, execution("InProgress", seen)) == ["Identity sync: InProgress", "[1/1] one: Processing"]
+
+
+def test_the_clock_of_the_lines_does_not_go_back() -> None:
+    log = ChangeLog()
+    steps = [
+        # Reused from an execution of an hour ago.
+        [step("one", "Completed", -3610, -3600)],
+        [step("two", "Completed", -18, -3), step("three", "Completed", -18, -9)],
+        [step("four", "Processing", -2)],
+    ]
+    looks = [
+        log.lines(Sight(execution("Queued", steps[:1], startedAt=None), None), NOW - timedelta(seconds=20)),
+        log.lines(Sight(execution("InProgress", steps), None), NOW),
+        log.lines(Sight(None, "Nothing answers."), NOW + timedelta(seconds=2)),
+        log.lines(Sight(execution("Complete", [[step("four", "Completed", -2, 1)]], completedAt=at(1)), None), NOW),
+    ]
+
+    def line(seconds: int, text: str) -> str:
+        return f"{(NOW + timedelta(seconds=seconds)).astimezone():%H:%M:%S}  {text}"
+
+    assert [line for lines in looks for line in lines] == [
+        line(-21, "Identity sync: Queued"),
+        line(-20, "Identity sync: InProgress"),
+        line(-20, "[1/3] one: Completed after 10.0s"),
+        line(-9, "[2/3] three: Completed after 9.0s"),
+        line(-3, "[2/3] two: Completed after 15.0s"),
+        line(-2, "[3/3] four: Processing"),
+        line(2, "Nothing answers. Trying again."),
+        line(2, "The API answers again."),
+        line(2, "[1/1] four: Completed after 3.0s"),
+        line(2, "Identity sync: Complete"),
+    ]
 
 
 def test_an_outage_is_told_when_it_begins_and_when_it_ends() -> None:
