@@ -12,6 +12,7 @@ from catalogue.api_keys import Role, new_api_key
 from catalogue.engine import Catalogue
 from runtime.settings import Settings
 from tests.integration.stack import Rota, Run, serving
+from tests.integration.tours import Checkout
 from worker import build_worker
 
 
@@ -58,3 +59,12 @@ def run_steps(rota: Rota) -> Run:
         return await rota.ended(await rota.run(await rota.create(*steps)), seconds)
 
     return run
+
+
+@pytest.fixture
+async def dev(tmp_path: Path) -> AsyncIterator[Checkout]:
+    """`rota dev`, on ports of its own."""
+    dev = Checkout(tmp_path)
+    await dev.start()
+    yield dev
+    assert await dev.stop() == 0

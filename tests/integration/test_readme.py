@@ -1,8 +1,6 @@
 """What the README says to type, typed: its tours against a real `rota dev`, its example of a step type in a real worker."""
 
 import asyncio
-import os
-import re
 import shutil
 import subprocess
 import sys
@@ -13,8 +11,8 @@ from typing import Any
 import httpx
 import pytest
 
-from tests.faults.dev_process import DevProcess
-from tests.markdown import REPOSITORY, Block, Page
+from tests.integration.tours import Checkout, run_and_check
+from tests.markdown import REPOSITORY, Page
 
 # Starts servers and a dozen commands one after the other; a busy machine takes its time.
 pytestmark = pytest.mark.timeout(300)
@@ -64,22 +62,6 @@ PRINTS: dict[str, list[list[str]]] = {
 }
 
 
-class Checkout(DevProcess):
-    """`rota dev` with its data where the README has it."""
-
-    @property
-    def data_dir(self) -> Path:
-        return self.folder / ".rota"
-
-
-@pytest.fixture
-async def dev(tmp_path: Path) -> AsyncIterator[Checkout]:
-    dev = Checkout(tmp_path)
-    await dev.start()
-    yield dev
-    assert await dev.stop() == 0
-
-
 def test_outside_the_tours_the_readme_says_to_type_make_targets_only() -> None:
     others = [block for block in README.blocks if block.language == "sh" and block not in TOUR]
 
@@ -92,30 +74,7 @@ async def test_the_tours_print_what_they_should(dev: Checkout) -> None:
     assert [block.section for block in TOUR] == [section for section in PRINTS for _ in PRINTS[section]]
     expected = [patterns for section in PRINTS.values() for patterns in section]
 
-    printed = await asyncio.to_thread(_run, TOUR, dev)
-
-    for block, output, patterns in zip(TOUR, printed, expected, strict=True):
-        for pattern in patterns:
-            assert re.search(pattern, output), f"{pattern} is not what this printed:\n{block.text}\n\n{output}"
-
-
-def _run(blocks: list[Block], dev: Checkout) -> list[str]:
-    """Runs blocks one after the other in one shell, ports and paths replaced; every command must succeed."""
-    parts = [f"{{\n{block.text}\n}} > block-{number}.out 2>&1" for number, block in enumerate(blocks)]
-    script = "\n".join(["set -euo pipefail", *parts])
-    binaries = Path(sys.executable).parent
-    script = script.replace("127.0.0.1:8080", f"127.0.0.1:{dev.ports[0]}").replace(".venv/bin/", f"{binaries}/")
-    # A test runner may set a width; what is printed into a file has none.
-    inherited = {name: value for name, value in os.environ.items() if name != "COLUMNS"}
-    environment = inherited | {
-        "PATH": os.pathsep.join([str(binaries), os.environ["PATH"]]),
-        "ROTA_API_URL": f"http://127.0.0.1:{dev.ports[0]}",
-    }
-    done = subprocess.run(["bash", "-c", script], cwd=dev.folder, env=environment, timeout=200, check=False)
-    files = [dev.folder / f"block-{number}.out" for number in range(len(blocks))]
-    printed = [file.read_text("utf-8") for file in files if file.exists()]
-    assert done.returncode == 0, f"this failed:\n{blocks[len(printed) - 1].text}\n\n{printed[-1]}"
-    return printed
+    await asyncio.to_thread(run_and_check, TOUR, expected, dev)
 
 
 @pytest.fixture
