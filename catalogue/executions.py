@@ -508,10 +508,14 @@ def read_execution(connection: Connection, execution_id: UUID) -> Execution | No
     return found[0] if found else None
 
 
+_RECORDS_OF_ONE: Final = (
+    _RECORDS.select().where(_RECORDS.c.execution_id == bindparam("execution_id")).order_by(_RECORDS.c.position)
+)
+
+
 def get_step_records(connection: Connection, execution_id: UUID) -> Sequence[StepRecord]:
     """Returns the records of an execution's steps, in the order of the plan."""
-    query = select(StepRecord).where(StepRecord.execution_id == execution_id).order_by(col(StepRecord.position))
-    return rows_of(StepRecord, connection.execute(query))
+    return rows_of(StepRecord, connection.execute(_RECORDS_OF_ONE, {"execution_id": execution_id}))
 
 
 async def get_step_record(session: AsyncSession, execution_id: UUID, record_id: UUID) -> StepRecord | None:

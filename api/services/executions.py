@@ -40,12 +40,12 @@ from catalogue.executions import (
     StepRecord,
     close_execution,
     get_execution,
-    get_executions,
     get_step_records,
     groups_of,
     list_active_executions,
     list_retries,
     open_execution,
+    read_execution,
     take_snapshot,
     take_up_execution,
     withdraw_execution,
@@ -320,7 +320,7 @@ async def show_execution(context: Context, execution_id: UUID) -> ExecutionDetai
     """Returns an execution with its steps; what runs right now is asked of Temporal."""
 
     def read(connection: Connection) -> tuple[Execution, Sequence[StepRecord]]:
-        execution = _found(get_executions(connection, [execution_id]).get(execution_id), execution_id)
+        execution = _found(read_execution(connection, execution_id), execution_id)
         return execution, get_step_records(connection, execution_id)
 
     execution, records = await context.catalogue.read_short(read)
