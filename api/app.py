@@ -1,10 +1,11 @@
 """The FastAPI application."""
 
 import asyncio
+import gc
 from collections.abc import AsyncIterator, Awaitable, Callable, MutableMapping
 from contextlib import asynccontextmanager
 from importlib.metadata import version
-from typing import Any
+from typing import Any, Final
 
 from fastapi import FastAPI
 from temporalio.client import Client
@@ -22,6 +23,10 @@ from runtime.settings import Settings, load_settings
 from runtime.signals import called_at_stop
 from runtime.temporal import connect, connect_when_up
 from runtime.zones import use_packaged_zones
+
+_NEW_OBJECTS: Final = 5_000
+"""After so many new objects the garbage collector looks through them. An answer of a thousand records makes some 18,000,
+none of them garbage before it is sent: with Python's 700 they were looked through 26 times."""
 
 Scope = MutableMapping[str, Any]
 AsgiApp = Callable[[Scope, Any, Any], Awaitable[None]]
@@ -97,4 +102,13 @@ def app_from_environment() -> FastAPI:
     configure_logging()
     mark_log_lines()
     use_packaged_zones()
-    return create_app(load_settings())
+    app = create_app(load_settings())
+    _collect_requests_alone()
+    return app
+
+
+def _collect_requests_alone() -> None:
+    """Keeps the garbage collector away from what is there for good: going through it takes 50 ms, of any request."""
+    gc.set_threshold(_NEW_OBJECTS)
+    gc.collect()
+    gc.freeze()
