@@ -239,11 +239,16 @@ async def test_executions_come_in_order_page_by_page(catalogue: Catalogue, sort_
         (None, "created"),
     ],
 )
+@pytest.mark.parametrize("few", [3, 40])
 async def test_schedules_come_in_order_page_by_page(
     catalogue: Catalogue,
+    monkeypatch: pytest.MonkeyPatch,
     sort_by: str | None,
     attribute: str,
+    few: int,
 ) -> None:
+    # Beyond these, what a search finds is read in another way; at once when more than all of them are few.
+    monkeypatch.setattr("catalogue.schedules._FEW", few)
     choices = Random(7)  # noqa: S311 - not a secret
     times = [None, *(START + timedelta(hours=hour) for hour in range(4))]
     rows = [
@@ -294,10 +299,41 @@ async def test_a_search_finds_every_letter_in_any_case(catalogue: Catalogue) -> 
         assert total == len(names)
 
 
+async def test_a_search_finds_what_a_version_before_its_table_writes(catalogue: Catalogue) -> None:
+    """That version keeps `search_text`, and knows no other place."""
+    columns = ", ".join(name for name in Schedule.model_fields if name not in {"id", "name", "search_text"})
+    async with catalogue.write() as session:
+        session.add(Schedule(name="first"))
+        await session.flush()
+        connection = await session.connection()
+        await connection.exec_driver_sql(
+            f"INSERT INTO schedule (id, name, search_text, {columns})"  # noqa: S608 - names of ours
+            f" SELECT '{uuid.uuid4().hex}', 'second', 'second', {columns} FROM schedule"
+        )
+
+    async def names(search: str) -> list[str]:
+        found, _ = await catalogue.read_short(
+            partial(list_schedules, search=search, sort_by="name", descending=False, offset=0, limit=9)
+        )
+        return [row.name for row in found]
+
+    assert await names("second") == ["second"]
+    async with catalogue.write() as session:
+        connection = await session.connection()
+        await connection.exec_driver_sql(
+            "UPDATE schedule SET name = 'third', search_text = 'third' WHERE name = 'second'"
+        )
+    assert await names("second") == []
+    assert await names("third") == ["third"]
+
+
 async def test_many_that_a_search_finds_are_counted_and_paged_too(catalogue: Catalogue) -> None:
-    rows = [Schedule(name=f"s{number:04}", description="any") for number in range(310)]
+    rows = [Schedule(name=f"s{number:04}", description="any") for number in range(312)]
     async with catalogue.write() as session:
         session.add_all(rows)
+    async with catalogue.write() as session:
+        await session.delete(await session.get_one(Schedule, rows[310].id))
+        (await session.get_one(Schedule, rows[311].id)).description = "none"
     found, total = await catalogue.read_short(
         partial(list_schedules, search="ANY", sort_by="name", descending=True, offset=305, limit=20)
     )
