@@ -584,14 +584,21 @@ def has_active_execution(connection: Connection, schedule_id: UUID, *, but: UUID
     return connection.execute(query).first() is not None
 
 
-async def has_fired(session: AsyncSession, schedule_id: UUID, workflow_id: str, since: datetime) -> bool:
-    """Whether a workflow of this id has opened an execution of the schedule, at a time or later."""
-    query = select(Execution.id).where(
-        Execution.schedule_id == schedule_id,
-        Execution.queued_at >= since,
-        Execution.workflow_id == workflow_id,
+_FIRED: Final = (
+    select(_EXECUTIONS.c.id)
+    .where(
+        _EXECUTIONS.c.schedule_id == bindparam("schedule_id"),
+        _EXECUTIONS.c.queued_at >= bindparam("since", type_=_EXECUTIONS.c.queued_at.type),
+        _EXECUTIONS.c.workflow_id == bindparam("workflow_id"),
     )
-    return (await session.exec(query.limit(1))).first() is not None
+    .limit(1)
+)
+
+
+def has_fired(connection: Connection, schedule_id: UUID, workflow_id: str, since: datetime) -> bool:
+    """Whether a workflow of this id has opened an execution of the schedule, at a time or later."""
+    of_workflow = {"schedule_id": schedule_id, "workflow_id": workflow_id, "since": since}
+    return connection.execute(_FIRED, of_workflow).first() is not None
 
 
 _PLAN: Final = (
@@ -772,6 +779,25 @@ def _progress(progress: StepProgress | None) -> dict[str, Any] | None:
     return progress.model_dump() if progress else None
 
 
+_CLOSE_EXECUTION: Final = (
+    update(_EXECUTIONS)
+    .where(
+        _EXECUTIONS.c.id == bindparam("execution_id"),
+        _EXECUTIONS.c.status.in_(bindparam("only_from", expanding=True)),
+    )
+    .values({name: bindparam(f"new_{name}") for name in ("status", "error_message", "completed_at")})
+)
+_CANCEL_REST: Final = (
+    update(_RECORDS)
+    .where(_RECORDS.c.execution_id == bindparam("closed_id"), _RECORDS.c.status.in_(_UNFINISHED))
+    .values(
+        status=StepStatus.CANCELLED,
+        completed_at=bindparam("new_completed_at"),
+        error_message=func.coalesce(_RECORDS.c.error_message, bindparam("unreached_message", type_=Text())),
+    )
+)
+
+
 def close_execution(
     connection: Connection,
     execution_id: UUID,
@@ -795,23 +821,17 @@ def close_execution(
         Whether it was this call that closed it.
     """
     now = utc_now()
-    closing = (
-        update(_EXECUTIONS)
-        .where(_EXECUTIONS.c.id == execution_id, _EXECUTIONS.c.status.in_(only_from))
-        .values(status=status, error_message=message, completed_at=now)
-    )
-    if connection.execute(closing).rowcount != 1:
+    closing = {
+        "execution_id": execution_id,
+        "only_from": only_from,
+        "new_status": status,
+        "new_error_message": message,
+        "new_completed_at": now,
+    }
+    if connection.execute(_CLOSE_EXECUTION, closing).rowcount != 1:
         return False
-    rest = (
-        update(_RECORDS)
-        .where(_RECORDS.c.execution_id == execution_id, _RECORDS.c.status.in_(_UNFINISHED))
-        .values(
-            status=StepStatus.CANCELLED,
-            completed_at=now,
-            error_message=func.coalesce(_RECORDS.c.error_message, unreached_message),
-        )
-    )
-    connection.execute(rest)
+    rest = {"closed_id": execution_id, "new_completed_at": now, "unreached_message": unreached_message}
+    connection.execute(_CANCEL_REST, rest)
     return True
 
 

@@ -173,10 +173,39 @@ _STEPS_OF_ONE: Final = (
 )
 
 
-def read_schedule(connection: Connection, schedule_id: UUID) -> Schedule | None:
-    """Returns a schedule to look at; `get_schedule` returns one to change."""
-    found = rows_of(Schedule, connection.execute(_ONE_SCHEDULE, {"schedule_id": schedule_id}))
+def read_schedule(connection: Connection, schedule_id: UUID, *, lock: bool = False) -> Schedule | None:
+    """Returns a schedule to look at; `get_schedule` returns one to change.
+
+    `lock` keeps other writers waiting until the transaction ends.
+    """
+    query = _ONE_SCHEDULE.with_for_update() if lock else _ONE_SCHEDULE
+    found = rows_of(Schedule, connection.execute(query, {"schedule_id": schedule_id}))
     return found[0] if found else None
+
+
+_NOTE_NEXT_RUN: Final = (
+    update(_SCHEDULES)
+    .where(_SCHEDULES.c.id == bindparam("schedule_id"))
+    .values(next_run_time=bindparam("upcoming", type_=_SCHEDULES.c.next_run_time.type))
+)
+_NOTE_SKIP: Final = (
+    update(_SCHEDULES)
+    .where(_SCHEDULES.c.id == bindparam("schedule_id"))
+    .values(
+        skipped_count=_SCHEDULES.c.skipped_count + 1,
+        last_skipped_time=bindparam("fire_time", type_=_SCHEDULES.c.last_skipped_time.type),
+    )
+)
+
+
+def note_next_run(connection: Connection, schedule_id: UUID, upcoming: datetime | None) -> None:
+    """Writes when a schedule runs next."""
+    connection.execute(_NOTE_NEXT_RUN, {"schedule_id": schedule_id, "upcoming": upcoming})
+
+
+def note_skip(connection: Connection, schedule_id: UUID, fire_time: datetime) -> None:
+    """Counts a fire that was skipped."""
+    connection.execute(_NOTE_SKIP, {"schedule_id": schedule_id, "fire_time": fire_time})
 
 
 def get_steps(connection: Connection, schedule_id: UUID) -> list[ScheduleStep]:

@@ -354,6 +354,7 @@ class CloseRequest(BaseModel):
     """Closes an execution's record; safe to repeat, and without effect on one that is closed."""
 
     execution_id: UUID
+    schedule_id: UUID
     finished: list[FinishedStep] = Field(default_factory=list)
     current_group: int | None = None
     """The group that was begun last."""

@@ -526,6 +526,7 @@ class ScheduleExecution:
                 CLOSE_EXECUTION,
                 CloseRequest(
                     execution_id=self._execution_id,
+                    schedule_id=self._request.schedule_id,
                     finished=self._unrecorded,
                     current_group=self._group_begun(),
                     status=status,

@@ -23,6 +23,7 @@ from catalogue.executions import (
     CLOCKS_APART,
     Initiator,
     InitiatorType,
+    Snapshot,
     begin_execution,
     begin_steps,
     close_execution,
@@ -42,7 +43,15 @@ from catalogue.executions import (
     unopened_execution,
 )
 from catalogue.output import store_tails
-from catalogue.schedules import Schedule, get_schedule, get_steps, read_schedule
+from catalogue.schedules import (
+    Schedule,
+    ScheduleStep,
+    get_schedule,
+    get_steps,
+    note_next_run,
+    note_skip,
+    read_schedule,
+)
 from catalogue.triggers import next_run_time, timetable_of
 from contracts.execution import (
     Closed,
@@ -100,55 +109,24 @@ class Recorder:
         await connection.run_sync(close_execution, request.execution_id, ExecutionStatus.FAILED, message)
 
     async def _open(self, request: OpenRequest) -> Opened:
-        opened = await self._catalogue.write_short(partial(_begin, request=request))
-        if opened is not None:
-            return opened
-        async with self._catalogue.write() as session:
-            fired = await self._open_fired(session, request)
-            if fired is not None:
-                return fired
-            # There is a record of it now.
-            return cast("Opened", await (await session.connection()).run_sync(_begin, request))
+        snapshot = await self._snapshot_of_fire(request) if request.trigger is TriggerType.CRON else None
+        return await self._catalogue.write_short(partial(_begin_or_fire, request=request, snapshot=snapshot))
 
-    async def _open_fired(self, session: AsyncSession, request: OpenRequest) -> Opened | None:
-        """Writes the record of a cron fire, whose workflow is the first to know of it; else returns why it does not run."""
-        schedule = await get_schedule(session, request.schedule_id, lock=True)
-        connection = await session.connection()
-        if begun := await connection.run_sync(_begin, request):
-            return begun  # by another try of the same, which had been given up
-        if request.trigger is TriggerType.MANUAL:
-            return Opened(decision="ended", message="The run was withdrawn: its caller was told that it did not start.")
-        if schedule is None:
-            return Opened(decision="ended", message="The schedule was deleted.")
-        if schedule.trigger_type is not TriggerType.CRON or not schedule.is_enabled:
-            return Opened(decision="ended", message="The schedule is disabled.")
-        # The server's clock, by which it fired, may be ahead of this one.
-        schedule.next_run_time = next_run_time(schedule, max(utc_now(), request.fire_time or utc_now()))
-        session.add(schedule)
-        if await _has_fired(session, request):
-            return Opened(decision="ended", message="It has fired for this time already.")
-        if later := _later_fire(schedule, request):
-            return Opened(
-                decision="missed", message=f"Missed: the later fire of {later:%Y-%m-%d %H:%M}Z takes its place."
-            )
-        if schedule.overlap_policy is not OverlapPolicy.ALLOW_ALL and await connection.run_sync(
-            has_active_execution, schedule.id
-        ):
-            waits = schedule.overlap_policy is OverlapPolicy.BUFFER_ONE
-            if not waits or await connection.run_sync(held_back_workflow, schedule.id) is not None:
-                return _skipped(schedule, request)
-        steps = await connection.run_sync(get_steps, schedule.id)
-        snapshot = await take_snapshot(steps, request.execution_id, prepare_steps(CatalogueLookup(session)))
-        await connection.run_sync(
-            open_execution,
-            schedule,
-            snapshot,
-            execution_id=request.execution_id,
-            trigger=request.trigger,
-            initiator=SCHEDULER,
-            workflow_id=request.workflow_id,
-        )
-        return None
+    async def _snapshot_of_fire(self, request: OpenRequest) -> Snapshot | None:
+        """Returns what a cron fire will run; None where it has a record, or its schedule is gone."""
+
+        def read(connection: Connection) -> list[ScheduleStep] | None:
+            if read_execution(connection, request.execution_id) is not None:
+                return None
+            schedule = read_schedule(connection, request.schedule_id)
+            return get_steps(connection, schedule.id) if schedule else None
+
+        steps = await self._catalogue.read_short(read)
+        if steps is None:
+            return None
+        async with self._catalogue.read() as session:
+            # Most step types look up nothing: then this goes without a connection.
+            return await take_snapshot(steps, request.execution_id, prepare_steps(CatalogueLookup(session)))
 
     @activity.defn(name=RECORD_PROGRESS)
     async def record(self, request: ProgressRequest) -> PlanSlice:
@@ -161,6 +139,62 @@ class Recorder:
         """Writes what ended last and closes the record; answers which fire had waited for that."""
         with _once_only("closed"):
             return await self._catalogue.write_short(partial(_close, request=request))
+
+
+def _begin_or_fire(connection: Connection, request: OpenRequest, snapshot: Snapshot | None) -> Opened:
+    """Marks an execution as running; a cron fire, whose workflow is the first to know of it, is written before that."""
+    if begun := _begin(connection, request):
+        return begun
+    if snapshot is None and request.trigger is TriggerType.MANUAL:
+        return Opened(decision="ended", message="The run was withdrawn: its caller was told that it did not start.")
+    schedule = read_schedule(connection, request.schedule_id, lock=True)
+    if schedule is None or snapshot is None:
+        return Opened(decision="ended", message="The schedule was deleted.")
+    # Another try of the same, which had been given up, may have been here before the lock.
+    return (
+        _begin(connection, request)
+        or _why_not_run(connection, schedule, request)
+        or _fire(connection, schedule, request, snapshot)
+    )
+
+
+def _fire(connection: Connection, schedule: Schedule, request: OpenRequest, snapshot: Snapshot) -> Opened:
+    open_execution(
+        connection,
+        schedule,
+        snapshot,
+        execution_id=request.execution_id,
+        trigger=request.trigger,
+        initiator=SCHEDULER,
+        workflow_id=request.workflow_id,
+    )
+    # There is a record of it now.
+    return cast("Opened", _begin(connection, request))
+
+
+def _why_not_run(connection: Connection, schedule: Schedule, request: OpenRequest) -> Opened | None:
+    """Returns why a cron fire does not run; None where it does."""
+    if schedule.trigger_type is not TriggerType.CRON or not schedule.is_enabled:
+        return Opened(decision="ended", message="The schedule is disabled.")
+    # The server's clock, by which it fired, may be ahead of this one.
+    upcoming = next_run_time(schedule, max(utc_now(), request.fire_time or utc_now()))
+    note_next_run(connection, schedule.id, upcoming)
+    if request.fire_time is not None and has_fired(
+        # A time comes once, whatever repeats it: a workflow of the same id is one of the same time.
+        connection,
+        schedule.id,
+        request.workflow_id,
+        request.fire_time - CLOCKS_APART,
+    ):
+        return Opened(decision="ended", message="It has fired for this time already.")
+    if later := _later_fire(schedule, request):
+        return Opened(decision="missed", message=f"Missed: the later fire of {later:%Y-%m-%d %H:%M}Z takes its place.")
+    if schedule.overlap_policy is OverlapPolicy.ALLOW_ALL or not has_active_execution(connection, schedule.id):
+        return None
+    waits = schedule.overlap_policy is OverlapPolicy.BUFFER_ONE
+    if waits and held_back_workflow(connection, schedule.id) is None:
+        return None
+    return _skipped(connection, schedule, request)
 
 
 def _begin(connection: Connection, request: OpenRequest) -> Opened | None:
@@ -217,9 +251,7 @@ def _close(connection: Connection, request: CloseRequest) -> Closed:
         request.message,
         unreached_message=request.unreached_message,
     )
-    execution = read_execution(connection, request.execution_id)
-    waiting = held_back_workflow(connection, execution.schedule_id) if execution else None
-    return Closed(waiting_workflow_id=waiting)
+    return Closed(waiting_workflow_id=held_back_workflow(connection, request.schedule_id))
 
 
 @contextmanager
@@ -240,13 +272,6 @@ def _once_only(done: str) -> Iterator[None]:
         raise ApplicationError(message, type=EXECUTION_FAILED, non_retryable=True) from None
 
 
-async def _has_fired(session: AsyncSession, request: OpenRequest) -> bool:
-    """Whether another workflow of the same id, and so of the same time, has run: a time comes once, whatever repeats it."""
-    if request.fire_time is None:
-        return False
-    return await has_fired(session, request.schedule_id, request.workflow_id, request.fire_time - CLOCKS_APART)
-
-
 def _later_fire(schedule: Schedule, request: OpenRequest) -> datetime | None:
     """Returns a later fire that was due when this one was started: of what was missed only the latest runs."""
     if request.fire_time is None or request.started_at is None:
@@ -259,12 +284,11 @@ def _later_fire(schedule: Schedule, request: OpenRequest) -> datetime | None:
     return later
 
 
-def _skipped(schedule: Schedule, request: OpenRequest) -> Opened:
+def _skipped(connection: Connection, schedule: Schedule, request: OpenRequest) -> Opened:
     fire_time = request.fire_time or utc_now()
+    # Not counted again where this activity was tried before.
     if schedule.last_skipped_time != fire_time:
-        # Not so where this activity was tried before.
-        schedule.skipped_count += 1
-        schedule.last_skipped_time = fire_time
+        note_skip(connection, schedule.id, fire_time)
     message = f"Skipped: an execution of {schedule.name!r} is active."
-    _logger.info("schedule %s: fire of %s skipped, an execution is active", schedule.id, schedule.last_skipped_time)
+    _logger.info("schedule %s: fire of %s skipped, an execution is active", schedule.id, fire_time)
     return Opened(decision="skip", message=message)

@@ -139,7 +139,7 @@ async def test_a_fire_is_skipped_and_counted_while_another_execution_is_active(c
     request = fire(schedule)
     skipped = await recorder.open(request)
     assert await recorder.open(request) == skipped
-    await recorder.close(CloseRequest(execution_id=manual, status=ExecutionStatus.COMPLETE))
+    await recorder.close(CloseRequest(execution_id=manual, schedule_id=schedule.id, status=ExecutionStatus.COMPLETE))
     runs = await recorder.open(fire(schedule))
 
     assert skipped.decision == "skip"
@@ -212,6 +212,7 @@ async def test_closing_cancels_what_was_not_reached_and_happens_once(catalogue: 
     failed = StepOutcome(status=StepStatus.FAILED, message="broke")
     close = CloseRequest(
         execution_id=request.execution_id,
+        schedule_id=request.schedule_id,
         finished=[FinishedStep(step_id=plan[0].step_id, outcome=failed)],
         status=ExecutionStatus.FAILED,
         message="Step 'true' failed",
@@ -253,10 +254,13 @@ async def test_a_worker_that_wakes_late_changes_nothing_of_what_another_has_writ
     await begin(0)
     await recorder.record(ProgressRequest(execution_id=request.execution_id, finished=ended(StepStatus.COMPLETED, 2)))
     before = await records_of(catalogue, request.execution_id)
-    await recorder.close(CloseRequest(execution_id=request.execution_id, status=ExecutionStatus.FAILED))
+    await recorder.close(
+        CloseRequest(execution_id=request.execution_id, schedule_id=request.schedule_id, status=ExecutionStatus.FAILED)
+    )
     await recorder.close(
         CloseRequest(
             execution_id=request.execution_id,
+            schedule_id=request.schedule_id,
             status=ExecutionStatus.FAILED,
             finished=ended(StepStatus.COMPLETED, 3),
         )
@@ -421,13 +425,17 @@ async def test_buffer_one_holds_one_fire_back_until_its_turn(catalogue: Catalogu
     assert (await recorder.open(waiting)).decision == "wait"
     assert (await recorder.open(waiting)).decision == "wait"
     assert (await recorder.open(third)).decision == "skip"
-    closed = await recorder.close(CloseRequest(execution_id=running.execution_id, status=ExecutionStatus.COMPLETE))
+    closed = await recorder.close(
+        CloseRequest(execution_id=running.execution_id, schedule_id=schedule.id, status=ExecutionStatus.COMPLETE)
+    )
 
     assert closed.waiting_workflow_id == waiting.workflow_id
     execution, _ = await records_of(catalogue, waiting.execution_id)
     assert execution.status is ExecutionStatus.QUEUED
     assert (await recorder.open(waiting)).decision == "run"
-    closed = await recorder.close(CloseRequest(execution_id=waiting.execution_id, status=ExecutionStatus.COMPLETE))
+    closed = await recorder.close(
+        CloseRequest(execution_id=waiting.execution_id, schedule_id=schedule.id, status=ExecutionStatus.COMPLETE)
+    )
     assert closed.waiting_workflow_id is None
 
 
