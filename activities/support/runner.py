@@ -35,7 +35,7 @@ from runtime.secrets import OpenedSecrets, SecretBox, SecretKeyError, scrubber
 HEARTBEAT_SECONDS: Final = 1.0
 """A cancel reaches an activity with the answer to a heartbeat."""
 
-_FIRST_HEARTBEAT_SECONDS: Final = 0.1
+_FIRST_HEARTBEAT_SECONDS: Final = 0.5
 """A step that is over sooner costs the server no call for it."""
 
 _MESSAGE_LENGTH: Final = 1000
