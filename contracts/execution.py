@@ -306,6 +306,9 @@ class Opened(BaseModel):
     begun: int | None = None
     """How many of its steps are marked as begun already, from its first. None from a worker that marked none: the
     execution then goes on as such a worker's did, and writes before every step."""
+    hold_back_seconds: float | None = None
+    """For so long what follows is held back before it is written. None from a worker that did not say: a tenth of a
+    second."""
 
 
 class FinishedStep(BaseModel):
@@ -345,9 +348,12 @@ class ProgressRequest(BaseModel):
 
 
 class PlanSlice(BaseModel):
-    """Steps of the plan that follow one another."""
+    """The answer to `ProgressRequest`."""
 
     plan: list[StepSpec] = Field(default_factory=list)
+    """Steps of the plan that follow one another, where they were asked for."""
+    hold_back_seconds: float | None = None
+    """See `Opened.hold_back_seconds`."""
 
 
 class CloseRequest(BaseModel):

@@ -90,9 +90,9 @@ _OWN_ATTEMPTS: Final = "attempts-one-by-one"
 """Patch: the workflow makes each attempt, where it once let the server retry the activity."""
 
 _WRITE_SECONDS: Final = timedelta(milliseconds=100)
-"""At least so far apart are two writes of the record, but for those that the execution cannot go on without. A write
-before every step made quick ones a fifth slower (docs/adr/0021-writes-held-back.md). Histories hold the writes that it
-leads to: another value needs a patch."""
+"""At least so far apart are two writes of the record, but for those that the execution cannot go on without, where the
+worker does not say how far. A write before every step made quick ones a fifth slower
+(docs/adr/0021-writes-held-back.md). Histories hold the writes that it leads to: another value needs a patch."""
 
 _UNKNOWN_ACTIVITY: Final = "NotFoundError"
 """What the SDK's worker calls the failure of an activity that is not registered there. Step types fail with an outcome."""
@@ -143,7 +143,10 @@ class ScheduleExecution:
         """See `Opened.begun`."""
         self._marked = 0
         """How many steps of the group that comes next are marked as begun already."""
-        self._written_at = info.start_time
+        self._next_write = info.start_time
+        """From then on what is held back is written."""
+        self._is_told = False
+        """Whether the worker says for how long it is held back."""
         self._due: asyncio.Task[None] | None = None
         """Ends when what is held back is to be written."""
         self._shown: deque[tuple[str, StepStatus, str | None]] = deque(maxlen=_DETAILS_ROWS)
@@ -198,7 +201,8 @@ class ScheduleExecution:
         self._ahead.extend(opened.plan)
         self._total_steps, self._total_groups = opened.total_steps, opened.total_groups
         self._begun, self._marked = opened.begun, opened.begun or 0
-        self._written_at = workflow.now()
+        self._is_told = opened.hold_back_seconds is not None
+        self._hold_back_from(workflow.now(), opened)
         return opened
 
     @workflow.signal(name=PROCEED)
@@ -283,9 +287,8 @@ class ScheduleExecution:
                 starting += more
                 if not more:
                     break
-            if self._starts_last(starting) and self._due is not None:
-                # One that fires while the execution ends would cost it another workflow task.
-                self._due.cancel()
+            if self._starts_last(starting) and not self._holds_back():
+                self._stop_timer()
             for step in starting:
                 self._running[asyncio.create_task(self._run_step(step))] = step
             self._show()
@@ -320,7 +323,7 @@ class ScheduleExecution:
             return True  # the answer says what comes next
         if not self._holds_back() or not (starting or self._running):
             return False
-        return self._starts_last(starting) or workflow.now() >= self._written_at + _WRITE_SECONDS
+        return workflow.now() >= self._next_write or (self._starts_last(starting) and not self._is_told)
 
     def _starts_last(self, starting: Sequence[StepSpec]) -> bool:
         """Whether nothing comes after the steps that are starting."""
@@ -343,8 +346,13 @@ class ScheduleExecution:
             waiting.append(self._due)
         await workflow.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
 
+    def _stop_timer(self) -> None:
+        """Cancels the timer: one that fires while the execution ends would cost it another workflow task."""
+        if self._due is not None:
+            self._due.cancel()
+
     async def _fall_due(self) -> None:
-        await workflow.sleep(self._written_at + _WRITE_SECONDS - workflow.now(), summary="Write the record")
+        await workflow.sleep(self._next_write - workflow.now(), summary="Write the record")
 
     async def _record(self) -> None:
         """Writes in one go what ended and what begins, and reads on in the plan where little of it is left."""
@@ -364,8 +372,12 @@ class ScheduleExecution:
         )
         del self._unrecorded[:recorded]
         self._unmarked.clear()
-        self._written_at = now
+        self._hold_back_from(now, answer)
         self._ahead.extend(answer.plan)
+
+    def _hold_back_from(self, written_at: datetime, answer: Opened | PlanSlice) -> None:
+        held = answer.hold_back_seconds
+        self._next_write = written_at + (_WRITE_SECONDS if held is None else timedelta(seconds=held))
 
     async def _run_step(self, step: StepSpec) -> StepOutcome:
         """Runs one step to its end; however it ends, that is an outcome and no exception."""
@@ -519,6 +531,9 @@ class ScheduleExecution:
 
     async def _finish(self, status: ExecutionStatus, message: str | None, unreached: str | None) -> None:
         """Closes the record, even while a cancel arrives: a record left open would be wrong for good."""
+        if self._is_told:
+            # The server takes back one that has fired meanwhile, as long as it is cancelled with the end.
+            self._stop_timer()
         workflow.upsert_search_attributes([_OUTCOME.value_set(str(status))])
         self._show(status)
         closing = asyncio.create_task(

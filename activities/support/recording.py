@@ -15,6 +15,7 @@ from sqlmodel.ext.asyncio.session import AsyncSession
 from temporalio import activity
 from temporalio.exceptions import ApplicationError
 
+from activities.support.pace import Pace
 from activities.support.snapshot import prepare_steps
 from catalogue.columns import utc_now
 from catalogue.connected_systems import CatalogueLookup
@@ -77,6 +78,7 @@ class Recorder:
     def __init__(self, catalogue: Catalogue) -> None:
         """Keeps the records in this catalogue."""
         self._catalogue = catalogue
+        self._pace = Pace()
 
     @property
     def activities(self) -> list[Callable[..., Any]]:
@@ -92,11 +94,14 @@ class Recorder:
         """
         try:
             with _once_only("opened"):
-                return await self._open(request)
+                opened = await self._open(request)
         except ApplicationError as error:
             async with self._catalogue.write() as session:
                 await self._record_unopened(session, request, error.message)
             raise
+        if opened.decision == "run":
+            opened.hold_back_seconds = self._pace.hold_back_seconds(request.execution_id)
+        return opened
 
     async def _record_unopened(self, session: AsyncSession, request: OpenRequest, message: str) -> None:
         """Leaves a record of an execution that cannot be opened: nobody would hear of it otherwise."""
@@ -132,13 +137,17 @@ class Recorder:
     async def record(self, request: ProgressRequest) -> PlanSlice:
         """Writes what ended and what begins; answers with the next slice of the plan where it was asked for."""
         with _once_only("recorded"):
-            return await self._catalogue.write_short(partial(_record, request=request))
+            recorded = await self._catalogue.write_short(partial(_record, request=request))
+        recorded.hold_back_seconds = self._pace.hold_back_seconds(request.execution_id)
+        return recorded
 
     @activity.defn(name=CLOSE_EXECUTION)
     async def close(self, request: CloseRequest) -> Closed:
         """Writes what ended last and closes the record; answers which fire had waited for that."""
         with _once_only("closed"):
-            return await self._catalogue.write_short(partial(_close, request=request))
+            closed = await self._catalogue.write_short(partial(_close, request=request))
+        self._pace.end(request.execution_id)
+        return closed
 
 
 def _begin_or_fire(connection: Connection, request: OpenRequest, snapshot: Snapshot | None) -> Opened:

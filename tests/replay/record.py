@@ -10,6 +10,7 @@ import re
 import sys
 import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
@@ -110,6 +111,8 @@ async def _upkeep(client: Client) -> WorkflowHandle[Any, Any]:
         return handle
 
 
+_Silent = partial(Record, hold_back_seconds=None)
+
 SCENARIOS: Final[dict[str, Run]] = {
     "success": _execution(lambda: Record(plan(step("a", 0), step("b", 1), step("c", 2)))),
     "parallel": _execution(
@@ -148,24 +151,33 @@ SCENARIOS: Final[dict[str, Run]] = {
         lambda: Record(plan(step("a", 0, worker_pool="nobody", schedule_to_start_seconds=1))),
     ),
     "writes-held-back": _execution(
-        lambda: Record(
+        lambda: _Silent(
             plan(*(step(f"s{n}", n) for n in range(6)), step("slow", 6, config={"seconds": 2}), step("z", 7))
         )
     ),
     "writes-held-back-parallel": _execution(
-        lambda: Record(plan(step("a", 0), *(step(f"b{n}", 1, config={"seconds": n / 3}) for n in range(6)))),
+        lambda: _Silent(plan(step("a", 0), *(step(f"b{n}", 1, config={"seconds": n / 3}) for n in range(6)))),
     ),
     "writes-held-back-retried": _execution(
-        lambda: Record(plan(step("a", 0), step("flaky", 1, does="flaky", max_attempts=3), step("b", 2))),
+        lambda: _Silent(plan(step("a", 0), step("flaky", 1, does="flaky", max_attempts=3), step("b", 2))),
     ),
     "writes-held-back-cancelled": _execution(
-        lambda: Record(plan(step("a", 0), step("b", 1), step("hanging", 2, does="hang"), step("never", 3))),
+        lambda: _Silent(plan(step("a", 0), step("b", 1), step("hanging", 2, does="hang"), step("never", 3))),
         _cancel,
     ),
     "writes-held-back-paused": _execution(
-        lambda: Record(plan(step("a", 0, config={"seconds": 0.3}), step("b", 1))), _pause_and_resume
+        lambda: _Silent(plan(step("a", 0, config={"seconds": 0.3}), step("b", 1))), _pause_and_resume
     ),
-    "writes-held-back-continued-as-new": _execution(lambda: Record(plan(*(step(f"s{n}", n) for n in range(30))))),
+    "writes-held-back-continued-as-new": _execution(lambda: _Silent(plan(*(step(f"s{n}", n) for n in range(30))))),
+    "held-back-as-the-worker-says": _execution(
+        lambda: Record(
+            plan(*(step(f"s{n}", n) for n in range(6)), step("slow", 6, config={"seconds": 2}), step("z", 7)),
+            hold_back_seconds=0.4,
+        )
+    ),
+    "held-back-to-the-end": _execution(
+        lambda: Record(plan(*(step(f"s{n}", n) for n in range(4))), hold_back_seconds=3600)
+    ),
     "upkeep": _upkeep,
     "upkeep-with-retention": _upkeep,
 }

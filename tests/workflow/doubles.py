@@ -55,6 +55,12 @@ class Record:
     slice_size: int = 200
     marks_first: bool = True
     """Whether opening marks the first group as begun, as workers do that let the execution hold writes back."""
+    hold_back_seconds: float | None = 0.0
+    """For how long the worker has writes held back; None from those of before, which said nothing.
+
+    Not at all where nothing is said: a timer runs while something is held back, and the test server that skips time loses
+    the workflow task that cancels one which has just fired ("invalid history builder state"). A real server does not.
+    """
     status: ExecutionStatus | None = None
     message: str | None = None
     outcomes: dict[uuid.UUID, StepOutcome] = field(default_factory=dict)
@@ -90,6 +96,7 @@ class Record:
             total_groups=len({step.group for step in self.plan}),
             plan=first,
             begun=len(begun) if self.marks_first else None,
+            hold_back_seconds=self.hold_back_seconds,
         )
 
     @activity.defn(name=RECORD_PROGRESS)
@@ -103,9 +110,8 @@ class Record:
         if request.paused:
             self.holds += 1
             self.held.set()
-        if request.read_from is None:
-            return PlanSlice()
-        return PlanSlice(plan=self.plan[request.read_from : request.read_from + self.slice_size])
+        after = self.plan[request.read_from : request.read_from + self.slice_size] if request.read_from else []
+        return PlanSlice(plan=after, hold_back_seconds=self.hold_back_seconds)
 
     @activity.defn(name=CLOSE_EXECUTION)
     async def close(self, request: CloseRequest) -> Closed:

@@ -305,19 +305,31 @@ async def test_opened_by_a_worker_of_before_sequential_steps_cost_one_write_each
     assert record.closed == 1
 
 
-async def test_quick_steps_share_their_writes(time_skipping: WorkflowEnvironment, task_queue: str) -> None:
-    record = Record(plan(*(step(f"s{n}", n) for n in range(40))))
+async def test_quick_steps_share_their_writes(client: Client, task_queue: str) -> None:
+    record = Record(plan(*(step(f"s{n}", n) for n in range(40))), hold_back_seconds=None)
 
-    await run(time_skipping.client, task_queue, record, Steps())
+    await run(client, task_queue, record, Steps())
 
     assert record.writes < 1 + 40
     assert len(record.outcomes) == 40
     assert record.last_group == 39
 
 
+@pytest.mark.parametrize(("seconds", "writes"), [(0.0, 8), (3600.0, 1)])
+async def test_the_worker_says_for_how_long_writes_are_held_back(
+    client: Client, task_queue: str, seconds: float, writes: int
+) -> None:
+    record = Record(plan(*(step(f"s{n}", n) for n in range(8))), hold_back_seconds=seconds)
+
+    await run(client, task_queue, record, Steps())
+
+    assert record.writes == writes
+    assert len(record.outcomes) == 8
+
+
 async def test_what_is_held_back_is_written_soon_though_nothing_ends(client: Client, task_queue: str) -> None:
     steps = Steps()
-    record = Record(plan(step("quick", 0), step("hanging", 1, does="hang"), step("never", 2)))
+    record = Record(plan(step("quick", 0), step("hanging", 1, does="hang"), step("never", 2)), hold_back_seconds=None)
     quick, hanging, _ = (each.step_id for each in record.plan)
 
     async with started(client, task_queue, record, steps) as handle:
@@ -333,10 +345,14 @@ async def test_what_is_held_back_is_written_soon_though_nothing_ends(client: Cli
 
 async def test_a_cancel_writes_what_was_held_back(client: Client, task_queue: str) -> None:
     steps = Steps()
-    record = Record(plan(*(step(f"s{n}", n) for n in range(5)), step("hanging", 5, does="hang")))
+    record = Record(
+        plan(*(step(f"s{n}", n) for n in range(5)), step("hanging", 5, does="hang"), step("never", 6)),
+        hold_back_seconds=3600,
+    )
 
     async with started(client, task_queue, record, steps) as handle:
         await steps.hanging.wait()
+        assert not record.outcomes
         await handle.cancel()
         with pytest.raises(WorkflowFailureError):
             await handle.result()
