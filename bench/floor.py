@@ -3,9 +3,12 @@
 A workflow that runs activities, one after another or all at once, each of which starts a program in a session of its
 own, reads what it prints and sends one heartbeat. It keeps no record, looks after no process tree, and knows no
 timeouts. The worker has the SDK's defaults.
+
+Asked to, it keeps the least that could be called a record: one row, written when the workflow begins and when it ends.
 """
 
 import asyncio
+import sqlite3
 from asyncio.subprocess import DEVNULL, PIPE
 from dataclasses import dataclass
 from datetime import timedelta
@@ -20,6 +23,8 @@ from temporalio.worker import Worker
 
 TASK_QUEUE: Final = "bench-floor"
 WORKFLOW: Final = "Floor"
+COMPLETE: Final = "Complete"
+"""What a record says of a workflow that has ended."""
 
 _LIMIT: Final = timedelta(minutes=1)
 
@@ -34,6 +39,8 @@ class FloorRequest:
     """How often it is run."""
     at_once: bool = False
     """Whether all of them run concurrently, not one after another."""
+    record: str = ""
+    """SQLite file in which a row says how it stands; empty for none."""
 
 
 @activity.defn(name="run-program")
@@ -53,6 +60,35 @@ async def run_program(command: list[str]) -> str:
     return stdout.decode()
 
 
+@activity.defn(name="write-record")
+async def write_record(record: str, workflow_id: str, status: str) -> None:
+    """Writes how a workflow stands, in a thread, as a catalogue is written."""
+    await asyncio.to_thread(_write_record, record, workflow_id, status)
+
+
+def _write_record(record: str, workflow_id: str, status: str) -> None:
+    with sqlite3.connect(record, timeout=60) as connection:
+        connection.execute("PRAGMA synchronous=NORMAL")
+        connection.execute("INSERT OR REPLACE INTO record VALUES (?, ?)", (workflow_id, status))
+    connection.close()
+
+
+def make_record(record: str) -> None:
+    """Makes the SQLite file that records are kept in."""
+    with sqlite3.connect(record) as connection:
+        connection.execute("PRAGMA journal_mode=WAL")
+        connection.execute("CREATE TABLE record (workflow_id TEXT PRIMARY KEY, status TEXT)")
+    connection.close()
+
+
+def recorded(record: str, status: str) -> int:
+    """Returns how many workflows stand so."""
+    with sqlite3.connect(record) as connection:
+        [count] = connection.execute("SELECT count(*) FROM record WHERE status = ?", (status,)).fetchone()
+    connection.close()
+    return int(count)
+
+
 @workflow.defn(name=WORKFLOW)
 class Floor:
     """Runs a program some times."""
@@ -60,12 +96,24 @@ class Floor:
     @workflow.run
     async def run(self, request: FloorRequest) -> str:
         """Returns what the last one printed."""
+        await _record(request, "Running")
         if request.at_once:
-            return (await asyncio.gather(*(_run_step(request.command) for _ in range(request.steps))))[-1]
-        output = ""
-        for _ in range(request.steps):
-            output = await _run_step(request.command)
+            output = (await asyncio.gather(*(_run_step(request.command) for _ in range(request.steps))))[-1]
+        else:
+            output = ""
+            for _ in range(request.steps):
+                output = await _run_step(request.command)
+        await _record(request, COMPLETE)
         return output
+
+
+async def _record(request: FloorRequest, status: str) -> None:
+    if request.record:
+        await workflow.execute_local_activity(
+            write_record,
+            args=[request.record, workflow.info().workflow_id, status],
+            start_to_close_timeout=_LIMIT,
+        )
 
 
 async def _run_step(command: list[str]) -> str:
@@ -81,7 +129,7 @@ async def _run_step(command: list[str]) -> str:
 async def _run_worker() -> None:
     config = ClientConfig.load_client_connect_config()
     client = await Client.connect(**config)
-    await Worker(client, task_queue=TASK_QUEUE, workflows=[Floor], activities=[run_program]).run()
+    await Worker(client, task_queue=TASK_QUEUE, workflows=[Floor], activities=[run_program, write_record]).run()
 
 
 if __name__ == "__main__":

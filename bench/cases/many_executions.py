@@ -1,13 +1,14 @@
 """C: many executions at once."""
 
 from asyncio.subprocess import Process
+from collections.abc import Sequence
 from typing import Final
 
 from bench.case import FLOOR, Case, Extent, Quantity, Sample, interleaved
 from bench.cpu import cpu_milliseconds
-from bench.floor import FloorRequest
+from bench.floor import COMPLETE, FloorRequest, make_record, recorded
 from bench.report import Measure, Target
-from bench.runs import executable
+from bench.runs import BenchError, executable
 from bench.stack import Stack, find_program
 
 _EXECUTIONS: Final = 50
@@ -15,6 +16,7 @@ _STEPS: Final = 4
 
 _RATE: Final = "executions"
 _CPU: Final = "CPU of a step: "
+_WITH_RECORD: Final = "bare workflow with a record of one row"
 
 
 async def _measure(stack: Stack, extent: Extent) -> list[Measure]:
@@ -22,13 +24,17 @@ async def _measure(stack: Stack, extent: Extent) -> list[Measure]:
 
     The rate is the number of executions over the time from the first request to the end of the last execution. Rota's
     requests go through its API. What bounds it is the CPU, which is measured too: of the server, of the worker and of
-    what it starts, of the API and the client, by step.
+    what it starts, of the API and the client, by step. What any record costs is shown by the floor with a row for each
+    workflow, which is written twice.
     """
     executions = extent.size(_EXECUTIONS, quick=3)
     true = find_program("true")
     steps = [executable(true, step_index=index) for index in range(_STEPS)]
     schedules = [await stack.rota.create_schedule(steps) for _ in range(executions)]
     requests = [FloorRequest([true], _STEPS)] * executions
+    record = str(stack.processes.folder / "floor-record.db")
+    make_record(record)
+    recorded_requests = [FloorRequest([true], _STEPS, record=record)] * executions
 
     def cpu(worker: Process | None) -> dict[str, float]:
         return {
@@ -40,10 +46,20 @@ async def _measure(stack: Stack, extent: Extent) -> list[Measure]:
     def by_step(before: Sample, after: Sample) -> dict[str, float]:
         return {name: (after[name] - before[name]) / (executions * _STEPS) for name in after}
 
-    async def floor() -> Sample:
+    async def run_floor(requests: Sequence[FloorRequest]) -> Sample:
         before = cpu(stack.floor_process)
         seconds = await stack.floor.run_at_once(requests)
         return {_RATE: executions / seconds} | by_step(before, cpu(stack.floor_process))
+
+    async def floor() -> Sample:
+        return await run_floor(requests)
+
+    async def floor_with_record() -> Sample:
+        complete = recorded(record, COMPLETE)
+        sample = await run_floor(recorded_requests)
+        if recorded(record, COMPLETE) != complete + executions:
+            raise BenchError("a workflow of the floor has no record")
+        return sample
 
     async def rota() -> Sample:
         worker = stack.rota_processes["worker"]
@@ -55,7 +71,7 @@ async def _measure(stack: Stack, extent: Extent) -> list[Measure]:
         Quantity(_RATE, "1/s", {FLOOR: Target("ratio", "at least", 0.8)}),
         *(Quantity(name, "ms") for name in cpu(None)),
     ]
-    return await interleaved(extent.rounds(), quantities, rota, {FLOOR: floor})
+    return await interleaved(extent.rounds(), quantities, rota, {FLOOR: floor, _WITH_RECORD: floor_with_record})
 
 
 CASE: Final = Case("C", f"{_EXECUTIONS} executions of {_STEPS} steps at once", _measure)
