@@ -23,7 +23,7 @@ _SQLITE_TRIGGER = """
 _SQLITE_TRIGGERS = {"schedule_text_insert": "INSERT", "schedule_text_update": "UPDATE OF search_text"}
 
 _POSTGRESQL_FUNCTION = """
-    CREATE FUNCTION keep_schedule_text() RETURNS trigger LANGUAGE plpgsql AS $$
+    CREATE FUNCTION keep_schedule_text() RETURNS trigger LANGUAGE plpgsql SET search_path FROM CURRENT AS $$
     BEGIN
         INSERT INTO schedule_text (schedule_id, text) VALUES (NEW.id, NEW.search_text)
             ON CONFLICT (schedule_id) DO UPDATE SET text = EXCLUDED.text;
