@@ -273,7 +273,8 @@ def warning_lines(answer: Mapping[str, Any], document: Mapping[str, Any] | None 
     """
     return [
         f"warning: {_place_of_warning(warning, document or {})}{answer['name']}: {warning}"
-        for warning in answer["warnings"]
+        # An API of before may have none to give: it is replaced last.
+        for warning in answer.get("warnings", ())
     ]
 
 

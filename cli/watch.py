@@ -126,7 +126,8 @@ class ChangeLog:
             changes += [*steps, *status] if has_ended(execution) else [*status, *steps]
         lines = []
         for at, text in changes:
-            self._told_to = max(self._told_to, at)
+            # By the clock of another host it may be still to come.
+            self._told_to = max(self._told_to, min(at, now))
             lines.append(f"{self._told_to.astimezone():%H:%M:%S}  {printable(text)}")
         return lines
 
@@ -135,7 +136,8 @@ class ChangeLog:
         if self._status == before:
             return []
         at = execution["completedAt"]
-        if before in (None, ExecutionStatus.QUEUED):
+        # Nothing says when it was paused.
+        if before in (None, ExecutionStatus.QUEUED) and self._status != ExecutionStatus.PAUSED:
             at = at or execution["startedAt"] or execution["queuedAt"]
         return [(parse_time(at) if at else now, f"{execution['scheduleName']}: {self._status}")]
 
