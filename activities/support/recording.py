@@ -1,8 +1,9 @@
 """How a workflow keeps its record in the catalogue: short local activities, each safe to repeat."""
 
 import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import partial
 from itertools import takewhile
@@ -114,24 +115,16 @@ class Recorder:
         await connection.run_sync(close_execution, request.execution_id, ExecutionStatus.FAILED, message)
 
     async def _open(self, request: OpenRequest) -> Opened:
-        snapshot = await self._snapshot_of_fire(request) if request.trigger is TriggerType.CRON else None
-        return await self._catalogue.write_short(partial(_begin_or_fire, request=request, snapshot=snapshot))
-
-    async def _snapshot_of_fire(self, request: OpenRequest) -> Snapshot | None:
-        """Returns what a cron fire will run; None where it has a record, or its schedule is gone."""
-
-        def read(connection: Connection) -> list[ScheduleStep] | None:
-            if read_execution(connection, request.execution_id) is not None:
-                return None
-            schedule = read_schedule(connection, request.schedule_id)
-            return get_steps(connection, schedule.id) if schedule else None
-
-        steps = await self._catalogue.read_short(read)
-        if steps is None:
-            return None
-        async with self._catalogue.read() as session:
-            # Most step types look up nothing: then this goes without a connection.
-            return await take_snapshot(steps, request.execution_id, prepare_steps(CatalogueLookup(session)))
+        fire: _Fire | None = None
+        while True:
+            opened = await self._catalogue.write_short(partial(_begin_or_fire, request=request, fire=fire))
+            if isinstance(opened, Opened):
+                return opened
+            async with self._catalogue.read() as session:
+                # Most step types look up nothing: then this goes without a connection.
+                prepare = prepare_steps(CatalogueLookup(session))
+                snapshot = await take_snapshot(opened.steps, request.execution_id, prepare)
+            fire = _Fire(opened.changed_at, snapshot)
 
     @activity.defn(name=RECORD_PROGRESS)
     async def record(self, request: ProgressRequest) -> PlanSlice:
@@ -150,21 +143,43 @@ class Recorder:
         return closed
 
 
-def _begin_or_fire(connection: Connection, request: OpenRequest, snapshot: Snapshot | None) -> Opened:
-    """Marks an execution as running; a cron fire, whose workflow is the first to know of it, is written before that."""
+@dataclass(frozen=True)
+class _Due:
+    """The steps of a schedule whose fire is to run."""
+
+    changed_at: datetime | None
+    """`Schedule.last_updated`, which moves with all that a client changes."""
+    steps: Sequence[ScheduleStep]
+
+
+@dataclass(frozen=True)
+class _Fire:
+    """What a fire runs."""
+
+    changed_at: datetime | None
+    """As of which change of the schedule: see `_Due`."""
+    snapshot: Snapshot
+
+
+def _begin_or_fire(connection: Connection, request: OpenRequest, fire: _Fire | None) -> Opened | _Due:
+    """Marks an execution as running; a cron fire, whose workflow is the first to know of it, is written before that.
+
+    Returns:
+        The answer; or, where a fire is to run of which there is no snapshot yet, or one of before a change, its steps.
+    """
     if begun := _begin(connection, request):
         return begun
-    if snapshot is None and request.trigger is TriggerType.MANUAL:
+    if request.trigger is TriggerType.MANUAL:
         return Opened(decision="ended", message="The run was withdrawn: its caller was told that it did not start.")
     schedule = read_schedule(connection, request.schedule_id, lock=True)
-    if schedule is None or snapshot is None:
+    if schedule is None:
         return Opened(decision="ended", message="The schedule was deleted.")
     # Another try of the same, which had been given up, may have been here before the lock.
-    return (
-        _begin(connection, request)
-        or _why_not_run(connection, schedule, request)
-        or _fire(connection, schedule, request, snapshot)
-    )
+    if answer := _begin(connection, request) or _why_not_run(connection, schedule, request):
+        return answer
+    if fire is None or fire.changed_at != schedule.last_updated:
+        return _Due(schedule.last_updated, get_steps(connection, schedule.id))
+    return _fire(connection, schedule, request, fire.snapshot)
 
 
 def _fire(connection: Connection, schedule: Schedule, request: OpenRequest, snapshot: Snapshot) -> Opened:

@@ -2,22 +2,23 @@
 
 import asyncio
 import uuid
-from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
 from sqlalchemy import Connection
 from sqlalchemy.exc import OperationalError
-from sqlmodel import col, update
+from sqlmodel import col, delete, update
 from temporalio.exceptions import ApplicationError
 
+from activities.support import recording
 from activities.support.recording import SCHEDULER, Recorder
 from activities.support.snapshot import prepare_steps
 from catalogue.connected_systems import CatalogueLookup
 from catalogue.engine import Catalogue
 from catalogue.executions import (
     Execution,
+    Snapshot,
     StepRecord,
     get_execution,
     get_step_records,
@@ -25,13 +26,12 @@ from catalogue.executions import (
     open_execution,
     take_snapshot,
 )
-from catalogue.schedules import Schedule, ScheduleStep, get_schedule, get_steps
+from catalogue.schedules import Schedule, ScheduleStep, get_schedule, get_steps, read_schedule
 from contracts.execution import (
     AttemptedStep,
     CloseRequest,
     ExecutionStatus,
     FinishedStep,
-    Opened,
     OpenRequest,
     OverlapPolicy,
     ProgressRequest,
@@ -490,18 +490,76 @@ async def test_a_fire_that_another_try_of_the_same_has_opened_meanwhile_runs(
     catalogue: Catalogue, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     request = fire(await saved_schedule(catalogue))
-    other = Recorder(catalogue)
-    look = catalogue.write_short
+    take_it = take_snapshot
 
-    async def look_a_moment_too_early(work: Callable[[Connection], Opened | None]) -> Opened | None:
-        monkeypatch.setattr(catalogue, "write_short", look)
-        found = await look(work)
-        assert (await other.open(request)).decision == "run"
-        return found
+    async def after_another_try(*arguments: Any) -> Snapshot:
+        monkeypatch.setattr(recording, "take_snapshot", take_it)
+        assert (await Recorder(catalogue).open(request)).decision == "run"
+        return await take_it(*arguments)
 
-    monkeypatch.setattr(catalogue, "write_short", look_a_moment_too_early)
+    monkeypatch.setattr(recording, "take_snapshot", after_another_try)
 
     assert (await Recorder(catalogue).open(request)).decision == "run"
+    _, steps = await records_of(catalogue, request.execution_id)
+    assert len(steps) == 3
+
+
+async def test_a_fire_that_another_try_has_opened_while_it_waited_for_the_schedule_runs(
+    catalogue: Catalogue, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if catalogue.is_sqlite:
+        pytest.skip("a transaction that writes has a SQLite database to itself")
+    request = fire(await saved_schedule(catalogue))
+    loop, read = asyncio.get_running_loop(), read_schedule
+
+    def after_another_try(connection: Connection, schedule_id: uuid.UUID, *, lock: bool = False) -> Schedule | None:
+        monkeypatch.setattr(recording, "read_schedule", read)
+        other = asyncio.run_coroutine_threadsafe(Recorder(catalogue).open(request), loop)
+        assert other.result(timeout=20).decision == "run"
+        return read(connection, schedule_id, lock=lock)
+
+    monkeypatch.setattr(recording, "read_schedule", after_another_try)
+
+    assert (await Recorder(catalogue).open(request)).decision == "run"
+
+
+async def test_a_fire_runs_the_steps_of_a_change_that_came_while_its_snapshot_was_taken(
+    catalogue: Catalogue, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    schedule = await saved_schedule(catalogue)
+    request = fire(schedule)
+    take_it = take_snapshot
+
+    async def before_a_change(*arguments: Any) -> Snapshot:
+        monkeypatch.setattr(recording, "take_snapshot", take_it)
+        taken = await take_it(*arguments)
+        async with catalogue.write() as session:
+            changed = await session.get_one(Schedule, schedule.id)
+            changed.name, changed.last_updated = "changed", datetime.now(UTC)
+            await session.exec(delete(ScheduleStep).where(col(ScheduleStep.position) > 0))
+        return taken
+
+    monkeypatch.setattr(recording, "take_snapshot", before_a_change)
+    opened = await Recorder(catalogue).open(request)
+
+    assert (opened.decision, opened.total_steps) == ("run", 1)
+    execution, steps = await records_of(catalogue, request.execution_id)
+    assert (execution.schedule_name, len(steps)) == ("changed", 1)
+
+
+async def test_a_fire_that_does_not_run_asks_no_step_type_for_its_part_of_a_snapshot(
+    catalogue: Catalogue, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    schedule, disabled = await saved_schedule(catalogue), await saved_schedule(catalogue, is_enabled=False)
+    assert (await Recorder(catalogue).open(fire(schedule))).decision == "run"
+
+    async def defect(*_: object) -> Snapshot:
+        raise OverflowError
+
+    monkeypatch.setattr(recording, "take_snapshot", defect)
+
+    assert (await Recorder(catalogue).open(fire(schedule))).decision == "skip"
+    assert (await Recorder(catalogue).open(fire(disabled))).decision == "ended"
 
 
 async def test_readers_go_on_while_writers_wait_for_each_other(catalogue: Catalogue) -> None:
