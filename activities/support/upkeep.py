@@ -46,7 +46,7 @@ _SETTLED: Final = timedelta(seconds=30)
 
 _PAGE: Final = 200
 
-_UNREACHED: Final = "Not started, or ended in the last moment: the execution's workflow is gone and cannot tell."
+_UNREACHED: Final = "Not started, or ended in the last seconds: the execution's workflow is gone and cannot tell."
 
 
 _OF_ONE: Final = frozenset(

@@ -365,7 +365,7 @@ def _has_unwritten(records: Sequence[StepRecord], live: Mapping[UUID, LiveStep])
 def _count_begun(records: Sequence[StepRecord], known: Collection[UUID]) -> int:
     """Returns how many steps have begun, by their records and by those of which Temporal knows it.
 
-    A record follows the execution by up to a second. Steps begin in the order of the plan, and those of a group at once
+    A record follows the execution by some seconds at most. Steps begin in the order of the plan, and those of a group at once
     where they are no more than may be in flight.
     """
     for record in reversed(records):

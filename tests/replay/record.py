@@ -68,6 +68,11 @@ async def _pause_and_resume(handle: Handle, record: Record, _: Steps) -> None:
     await handle.signal(RESUME)
 
 
+async def _say_how_long_to_hold_back(_: Handle, record: Record, __: Steps) -> None:
+    await record.asked.wait()
+    record.hold_back_seconds = 0.3
+
+
 def _execution(make_record: Callable[[], Record], act: Act = _wait, carried: Carried | None = None) -> Run:
     async def run(client: Client) -> Handle:
         record, steps = make_record(), Steps()
@@ -174,6 +179,12 @@ SCENARIOS: Final[dict[str, Run]] = {
             plan(*(step(f"s{n}", n) for n in range(6)), step("slow", 6, config={"seconds": 2}), step("z", 7)),
             hold_back_seconds=0.4,
         )
+    ),
+    "held-back-as-a-later-worker-says": _execution(
+        lambda: _Silent(
+            plan(*(step(f"s{n}", n) for n in range(6)), step("slow", 6, config={"seconds": 2}), step("z", 7))
+        ),
+        _say_how_long_to_hold_back,
     ),
     "held-back-to-the-end": _execution(
         lambda: Record(plan(*(step(f"s{n}", n) for n in range(4))), hold_back_seconds=3600)

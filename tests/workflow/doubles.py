@@ -74,6 +74,8 @@ class Record:
     """Until this is set, opening takes its time."""
     writes: int = 0
     holds: int = 0
+    pauses: list[ProgressRequest] = field(default_factory=list)
+    """What was written of pauses, and of their ends."""
     held: asyncio.Event = field(default_factory=asyncio.Event)
     closed: int = 0
     asked: asyncio.Event = field(default_factory=asyncio.Event)
@@ -107,6 +109,8 @@ class Record:
         self.started += [step_id for step_id in request.started if step_id not in self.started]
         self.begun_at_attempt += [step.step_id in self.started for step in request.attempted]
         self.last_group = request.current_group
+        if request.paused is not None:
+            self.pauses.append(request)
         if request.paused:
             self.holds += 1
             self.held.set()

@@ -379,6 +379,9 @@ async def test_a_pause_that_comes_once_the_first_group_is_marked_holds_after_it(
         await handle.signal(RESUME)
         result = await handle.result()
 
+    assert [(pause.paused, pause.before_group) for pause in record.pauses] == [(True, 1), (False, 1)]
+    # What a late write of the pause is told apart by.
+    assert record.pauses[1].started == [record.plan[1].step_id]
     assert result.outcome == ExecutionStatus.COMPLETE
 
 
