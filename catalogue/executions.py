@@ -44,6 +44,7 @@ from contracts.execution import (
     FinishedStep,
     OpenRequest,
     StepAttempt,
+    StepOutcome,
     StepProgress,
     StepSpec,
     StepStatus,
@@ -720,6 +721,12 @@ def finish_steps(connection: Connection, finished: Sequence[FinishedStep]) -> No
     """Writes how steps ended; one that has ended stays as it is."""
     if finished:
         connection.execute(_FINISH_STEP, [_finish_values(step) for step in finished])
+
+
+def note_outcome(record: StepRecord, outcome: StepOutcome) -> None:
+    """Changes a record that was read to look at to what it will be when the outcome of its step is written."""
+    values = _finish_values(FinishedStep(step_id=record.id, outcome=outcome))
+    vars(record).update({name: values[f"new_{name}"] for name in _OUTCOME_COLUMNS})
 
 
 def _finish_values(step: FinishedStep) -> dict[str, Any]:

@@ -2,12 +2,13 @@
 
 import asyncio
 import contextlib
-from dataclasses import dataclass
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import Final
 from uuid import UUID
 
-from temporalio.api.common.v1 import WorkflowExecution
+from temporalio.api.common.v1 import Payload, WorkflowExecution
 from temporalio.api.enums.v1 import PendingActivityState, TaskQueueType
 from temporalio.api.taskqueue.v1 import TaskQueue
 from temporalio.api.workflow.v1 import PendingActivityInfo
@@ -16,15 +17,17 @@ from temporalio.client import Client
 from temporalio.service import RPCError
 
 from catalogue.columns import utc_now
-from contracts.execution import StepHeartbeat, StepStatus
+from contracts.execution import StepHeartbeat, StepOutcome, StepStatus
 from contracts.ids import step_task_queue
+from contracts.names import STEP_INTERRUPTED
 from runtime.temporal import data_converter
 
 _TIMEOUT: Final = timedelta(seconds=2)
 """Live detail is an extra: a page does not wait longer for it."""
 
-_LAST_EVENTS: Final = 40
-"""A step that ended leaves six events, and some of them its output."""
+_LAST_EVENTS: Final = 250
+"""A step in a row leaves six events, one of many that run together three. Those of fifty that end together are among as
+many, and of what a row of quick steps has done in half a second: more than is held back. A server gives 256 at once."""
 
 _POLL_TIMEOUT: Final = timedelta(seconds=75)
 """A worker asks for work at least once a minute; the server remembers one that is gone for some minutes more."""
@@ -71,11 +74,28 @@ async def live_steps(client: Client, workflow_id: str) -> dict[UUID, LiveStep] |
     return live
 
 
-async def steps_begun_last(client: Client, workflow_id: str) -> dict[UUID, datetime | None]:
-    """Returns the steps of an execution that were begun last, by record id, each with the time when a worker took it.
+@dataclass(frozen=True)
+class LatestStep:
+    """A step that was begun, as the last events of its execution tell of it."""
 
-    The time is None where none has taken it yet, and the answer empty where Temporal cannot say, or where so much has
-    happened since that the record knows them.
+    taken_at: datetime | None
+    """When a worker took its earliest attempt among them; None where none has yet."""
+    outcome: StepOutcome | None
+    """How its last attempt ended; None where it has not, or has told nothing."""
+    may_follow: bool
+    """Whether another attempt may follow that one."""
+
+
+async def steps_begun_last(client: Client, workflow_id: str, unwritten: Collection[UUID]) -> dict[UUID, LatestStep]:
+    """Returns the steps of an execution that were begun last, by record id.
+
+    Args:
+        client: Asks Temporal.
+        workflow_id: The workflow of the execution.
+        unwritten: The steps of whose ends the catalogue does not know yet: the outcomes of others are not read.
+
+    Returns:
+        Nothing where Temporal cannot say; without those steps since whose begin too much has happened.
     """
     request = GetWorkflowExecutionHistoryReverseRequest(
         namespace=client.namespace,
@@ -87,18 +107,43 @@ async def steps_begun_last(client: Client, workflow_id: str) -> dict[UUID, datet
             answer = await client.workflow_service.get_workflow_execution_history_reverse(request, timeout=_TIMEOUT)
     except (RPCError, RuntimeError, TimeoutError):
         return {}
-    begun: dict[UUID, datetime | None] = {}
+    steps: dict[UUID, LatestStep] = {}
     taken: dict[int, datetime] = {}
-    # From the last to the first: what is kept of a step is its earliest attempt among them.
+    ended: dict[int, tuple[Sequence[Payload], bool]] = {}
+    # From the last to the first.
     for event in answer.history.events:
-        if event.HasField("activity_task_started_event_attributes"):
+        if event.HasField("activity_task_completed_event_attributes"):
+            completed = event.activity_task_completed_event_attributes
+            ended[completed.scheduled_event_id] = (completed.result.payloads, False)
+        elif event.HasField("activity_task_failed_event_attributes"):
+            failed = event.activity_task_failed_event_attributes
+            told = failed.failure.application_failure_info
+            # One that a stop of its worker cut short may be taken up, whatever it told.
+            if told.type != STEP_INTERRUPTED:
+                ended[failed.scheduled_event_id] = (told.details.payloads, not told.non_retryable)
+        elif event.HasField("activity_task_started_event_attributes"):
             scheduled = event.activity_task_started_event_attributes.scheduled_event_id
             taken[scheduled] = event.event_time.ToDatetime(UTC)
         elif event.HasField("activity_task_scheduled_event_attributes"):
             with contextlib.suppress(ValueError):
                 step_id = UUID(event.activity_task_scheduled_event_attributes.activity_id)
-                begun[step_id] = taken.get(event.event_id)
-    return begun
+                taken_at = taken.get(event.event_id)
+                if step_id in steps:
+                    steps[step_id] = replace(steps[step_id], taken_at=taken_at)
+                    continue
+                payloads, may_follow = ended.get(event.event_id, ((), False))
+                outcome = await _outcome(payloads) if payloads and step_id in unwritten else None
+                steps[step_id] = LatestStep(taken_at, outcome, may_follow)
+    return steps
+
+
+async def _outcome(payloads: Sequence[Payload]) -> StepOutcome | None:
+    try:
+        [outcome] = await data_converter.decode(list(payloads), [StepOutcome])
+    except (ValueError, RuntimeError):
+        # None told, or one that another version of Rota told.
+        return None
+    return outcome if isinstance(outcome, StepOutcome) else None
 
 
 async def count_pollers(client: Client, task_queue: str, kind: TaskQueueType.ValueType) -> int:
