@@ -9,7 +9,7 @@ from contextlib import asynccontextmanager
 from typing import Any, Final, TypeVar
 
 from pydantic_core import from_json
-from sqlalchemy import Connection, Engine, create_engine, event, make_url, text
+from sqlalchemy import Connection, Engine, create_engine, event, make_url
 from sqlalchemy.engine import URL
 from sqlalchemy.engine.interfaces import DBAPIConnection, ExceptionContext, IsolationLevel
 from sqlalchemy.exc import ArgumentError
@@ -276,14 +276,6 @@ class Catalogue:
 
         async with self._write_turn():
             return await _in_thread(self._writing, run)
-
-    async def ping(self) -> None:
-        """Asks the database for an answer.
-
-        Raises:
-            sqlalchemy.exc.SQLAlchemyError: It gave none.
-        """
-        await self.read_short(lambda connection: connection.execute(text("SELECT 1")).one())
 
     async def close(self) -> None:
         """Closes every connection."""

@@ -2,20 +2,25 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import ClassVar, Final
 
 from alembic.util import CommandError
-from sqlalchemy import make_url
+from sqlalchemy import NullPool, create_engine, make_url
 from sqlalchemy.engine import URL
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
 from catalogue.engine import sync_url
+from catalogue.schema import NO_SCHEMA, schema_problem
 from runtime.errors import StartError
 from runtime.settings import Settings, SettingsError
 
 # SQLite has no codes for these; PostgreSQL: undefined_table and undefined_column (its documentation, appendix A).
 _SQLITE_UNMIGRATED: Final = ("no such table", "no such column", "has no column named", "unable to open database file")
 _POSTGRES_UNMIGRATED: Final = frozenset({"42P01", "42703"})
+
+_PATIENCE_SECONDS: Final = "3"
+"""How long a start waits for a database that does not answer; afterwards the process goes on trying beside its work."""
 
 
 class CatalogueUnusable(StartError):
@@ -36,6 +41,40 @@ def check_catalogue_url(settings: Settings) -> None:
         raise SettingsError("ROTA_DATABASE_URL: write an @ in the user or the password as %40")
     with catalogue_failures(settings):
         url.get_dialect().import_dbapi()
+
+
+def check_schema(settings: Settings) -> None:
+    """Checks that the catalogue has the schema that this version works on; one that cannot be reached may have it.
+
+    Raises:
+        CatalogueUnusable: It has none, or an older one.
+    """
+    problem = _schema_problem(sync_url(settings.catalogue_url))
+    if problem:
+        raise CatalogueUnusable(
+            f"the catalogue {_shown(make_url(settings.catalogue_url))} {problem}: run `rota migrate`"
+        )
+
+
+def _schema_problem(url: URL) -> str | None:
+    if url.get_backend_name() != "sqlite":
+        url = url.update_query_dict({"connect_timeout": _PATIENCE_SECONDS})
+    elif url.database and not url.database.startswith("file:"):
+        try:
+            Path(url.database).stat()
+        except FileNotFoundError:
+            # To connect would make it.
+            return NO_SCHEMA
+        except OSError:
+            return None
+    engine = create_engine(url, poolclass=NullPool)
+    try:
+        with engine.connect() as connection:
+            return schema_problem(connection)
+    except SQLAlchemyError:
+        return None
+    finally:
+        engine.dispose()
 
 
 @contextmanager

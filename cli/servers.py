@@ -32,14 +32,16 @@ def _check_server_settings(settings: Settings, *, with_catalogue: bool = True) -
     """Checks what would otherwise fail in the middle of the start of an API or a worker.
 
     Raises:
-        StartError: The catalogue's URL, the secret key's file or Temporal's own settings cannot be used.
+        StartError: The catalogue's URL or schema, the secret key's file or Temporal's own settings cannot be used.
     """
     from temporalio.envconfig import ClientConfig  # noqa: PLC0415
 
-    from cli.catalogue_access import check_catalogue_url  # noqa: PLC0415
+    from cli.catalogue_access import check_catalogue_url, check_schema  # noqa: PLC0415
 
     if with_catalogue:
         check_catalogue_url(settings)
+        # Before a key is made: in the wrong folder nothing shall be left behind.
+        check_schema(settings)
     _ = settings.secret_box
     try:
         ClientConfig.load_client_connect_config()
@@ -115,7 +117,7 @@ def worker(
     for name in pool or []:
         _check_pool(name)
     settings = _settings()
-    _check_server_settings(settings, with_catalogue=not pool)
+    _check_server_settings(settings, with_catalogue=not pool or settings.database_url is not None)
     asyncio.run(run_worker(settings, pool or []))
 
 

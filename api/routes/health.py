@@ -18,6 +18,7 @@ from api.models.base import ResponseModel
 from api.services.live import count_pollers
 from catalogue.api_keys import Role
 from catalogue.columns import utc_now
+from catalogue.schema import schema_problem
 
 PRODUCT: Final = "Rota"
 
@@ -42,7 +43,7 @@ class Ready(Health):
     status: str = Field(examples=["ready"])
     """`ready` or `not_ready`."""
     reason: str | None
-    """What cannot be reached; null where everything can."""
+    """What cannot be reached, or that the catalogue has no schema or an older one; null where nothing is missing."""
     workers: int | None = Field(examples=[2])
     """Workers that ask for work; null where Temporal cannot say."""
 
@@ -89,11 +90,12 @@ async def get_liveness() -> Health:
 
 @router.get("/health/ready", responses={status.HTTP_503_SERVICE_UNAVAILABLE: {"model": Ready}})
 async def get_readiness(context: ContextDep, response: Response) -> Ready:
-    """Asks the catalogue and Temporal. That no worker polls is said, and is no failure of the API."""
+    """Asks the catalogue for its schema, and Temporal. That no worker polls is said, and is no failure of the API."""
     reason, workers = None, None
     try:
         async with asyncio.timeout(_PATIENCE_SECONDS):
-            await context.catalogue.ping()
+            problem = await context.catalogue.read_short(schema_problem)
+        reason = f"the catalogue {problem}: run `rota migrate`" if problem else None
     except (SQLAlchemyError, TimeoutError):
         reason = "the catalogue's database cannot be reached"
     try:

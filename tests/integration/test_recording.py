@@ -27,6 +27,7 @@ from catalogue.executions import (
     take_snapshot,
 )
 from catalogue.schedules import Schedule, ScheduleStep, get_schedule, get_steps, read_schedule
+from catalogue.schema import schema_problem
 from contracts.execution import (
     AttemptedStep,
     CloseRequest,
@@ -577,7 +578,7 @@ async def test_readers_go_on_while_writers_wait_for_each_other(catalogue: Catalo
         if not catalogue.is_sqlite:  # there they wait for their turn
             await eventually(lambda: asyncio.sleep(0, len(waiting) == 10))
         async with asyncio.timeout(5):
-            await catalogue.ping()
+            await catalogue.read_short(schema_problem)
     await asyncio.gather(*writers)
 
 

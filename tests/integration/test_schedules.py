@@ -7,6 +7,7 @@ from typing import Any
 
 import httpx
 import pytest
+from alembic import command
 from temporalio.client import Client, ScheduleHandle
 from temporalio.service import RPCError
 from temporalio.testing import ActivityEnvironment
@@ -14,8 +15,11 @@ from temporalio.testing import ActivityEnvironment
 from activities.support.upkeep import Upkeep
 from catalogue.api_keys import Role, new_api_key
 from catalogue.engine import Catalogue
+from catalogue.migrations import alembic_config, migrate
 from catalogue.schedules import Schedule
+from catalogue.schema import revisions
 from contracts.ids import trigger_id
+from runtime.settings import Settings
 from runtime.temporal import data_converter
 from tests.integration.stack import Rota, serving
 from tests.waiting import eventually
@@ -471,6 +475,31 @@ async def test_without_temporal_nothing_changes_and_the_catalogue_goes_on_answer
     assert executions.json()["items"] == []
     assert [item["operation"] for item in history.json()["items"]] == ["Update", "Create"]
     assert ready.status_code == 503
+
+
+async def test_an_api_on_a_catalogue_without_a_schema_is_not_ready(
+    settings: Settings, client: Client, database_url: str
+) -> None:
+    command.downgrade(alembic_config(database_url), "0001")
+    newest = revisions()[-1]
+    async with serving(settings, client) as url, httpx.AsyncClient(base_url=f"{url}/api/v1/health") as http:
+        older = await http.get("/ready")
+        command.downgrade(alembic_config(database_url), "base")
+        empty = await http.get("/ready")
+        migrate(database_url)
+        migrated = await http.get("/ready")
+
+    assert (older.status_code, older.json()["status"], older.json()["reason"]) == (
+        503,
+        "not_ready",
+        f"the catalogue is at schema 0001, and this version needs {newest}: run `rota migrate`",
+    )
+    assert (empty.status_code, empty.json()["status"], empty.json()["reason"]) == (
+        503,
+        "not_ready",
+        "the catalogue has no schema: run `rota migrate`",
+    )
+    assert (migrated.status_code, migrated.json()["reason"]) == (200, None)
 
 
 async def test_health_counts_workers(rota: Rota) -> None:

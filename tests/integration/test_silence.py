@@ -17,6 +17,7 @@ from temporalio.client import Client
 
 from catalogue import engine
 from catalogue.engine import sync_url
+from catalogue.schema import schema_problem
 from runtime.settings import Settings
 from runtime.temporal import data_converter
 from tests.integration.stack import serving
@@ -78,7 +79,7 @@ async def test_a_catalogue_that_does_not_answer_takes_no_thread_of_others(
     # Writes wait for longer than this test may take.
     monkeypatch.setattr(engine, "_SQLITE_BUSY_SECONDS", 600)
     catalogue = engine.Catalogue(f"sqlite:///{tmp_path / 'rota.db'}")
-    await catalogue.ping()
+    await catalogue.read_short(schema_problem)
     with contextlib.closing(sqlite3.connect(tmp_path / "rota.db", isolation_level=None)) as other:
         other.execute("BEGIN IMMEDIATE")
         for _ in range(2 * (os.cpu_count() or 1) + 8):

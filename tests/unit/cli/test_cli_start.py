@@ -1,26 +1,34 @@
 """What keeps a command from starting is one line, and a secret is not in it."""
 
 import re
+import shutil
 import socket
 import sqlite3
 import subprocess
 import sys
+from collections.abc import Sequence
 from importlib.metadata import version
 from pathlib import Path
 
 import pytest
+from alembic import command as migration
+from alembic.script import ScriptDirectory
 from alembic.util import CommandError
 from pydantic import ValidationError
+from sqlalchemy import create_engine, make_url, text
 from sqlalchemy.exc import OperationalError, ProgrammingError
 from temporalio.envconfig import ClientConfig
 from typer.testing import CliRunner
 
+import worker
 from api.errors import field_messages
 from api.models.schedules import ScheduleCreate
 from catalogue.api_keys import Role
-from catalogue.migrations import migrate
+from catalogue.engine import sync_url
+from catalogue.migrations import alembic_config, migrate
+from catalogue.schema import revisions
 from cli import api_keys, dev, main
-from cli.catalogue_access import CatalogueUnusable, catalogue_failures, check_catalogue_url
+from cli.catalogue_access import CatalogueUnusable, catalogue_failures, check_catalogue_url, check_schema
 from cli.demo import empty_demo_dir
 from cli.ports import Ports
 from cli.prepare import prepare
@@ -33,6 +41,14 @@ PASSWORD = "swordfish"
 def data_dir(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("ROTA_DATA_DIR", str(tmp_path / "data"))
     return tmp_path / "data"
+
+
+@pytest.fixture
+def migrated(data_dir: Path, sqlite_template: Path) -> Path:
+    """The data folder, with a catalogue at the newest schema."""
+    data_dir.mkdir()
+    shutil.copy(sqlite_template, data_dir / "rota.db")
+    return data_dir
 
 
 @pytest.fixture
@@ -135,15 +151,15 @@ def test_a_data_dir_that_is_a_file(command: list[str], data_dir: Path, capsys: p
     assert str(data_dir) in line
 
 
-def test_a_cut_short_secret_key(data_dir: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    data_dir.mkdir()
-    (data_dir / "secret-key").touch()
+def test_a_cut_short_secret_key(migrated: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (migrated / "secret-key").touch()
     for command in ("api", "worker"):
         code, line = refused(capsys, command)
         assert code == 2
-        assert str(data_dir / "secret-key") in line
+        assert str(migrated / "secret-key") in line
 
 
+@pytest.mark.usefixtures("migrated")
 def test_a_temporal_profile_that_is_not_there(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -154,6 +170,7 @@ def test_a_temporal_profile_that_is_not_there(
         assert "'missing' not found" in line
 
 
+@pytest.mark.usefixtures("migrated")
 def test_a_taken_port(capsys: pytest.CaptureFixture[str]) -> None:
     with socket.socket() as listener:
         listener.bind(("127.0.0.1", 0))
@@ -220,6 +237,74 @@ def test_a_catalogue_of_a_newer_version(data_dir: Path, capsys: pytest.CaptureFi
     code, line = refused(capsys, "migrate")
     assert code == 1
     assert "revision" in line
+
+
+@pytest.mark.parametrize("command", ["api", "worker"])
+def test_a_server_in_the_wrong_folder_leaves_nothing_there(
+    command: str, data_dir: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    code, line = refused(capsys, command)
+    assert code == 1
+    assert line == f"rota: the catalogue sqlite:///{data_dir}/rota.db has no schema: run `rota migrate`"
+    assert not data_dir.exists()
+
+
+def set_revision(url: str, revision: str) -> None:
+    engine = create_engine(sync_url(url))
+    with engine.begin() as connection:
+        connection.execute(text("UPDATE alembic_version SET version_num = :revision"), {"revision": revision})
+    engine.dispose()
+
+
+@pytest.mark.parametrize("command", [["api"], ["worker"], ["worker", "--pool", "branch-office"]])
+def test_a_server_on_another_schema(
+    command: list[str],
+    database_url: str,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    url = make_url(database_url)
+    if url.host:
+        url = url.set(password=url.password or PASSWORD)
+    monkeypatch.setenv("ROTA_DATABASE_URL", url.render_as_string(hide_password=False))
+    shown = url.render_as_string()
+    remedy = "run `rota migrate`"
+
+    set_revision(database_url, "0007")
+    code, line = refused(capsys, *command)
+    assert (code, line) == (
+        1,
+        f"rota: the catalogue {shown} is at schema 0007, and this version needs {revisions()[-1]}: {remedy}",
+    )
+    set_revision(database_url, revisions()[-1])
+    migration.downgrade(alembic_config(database_url), "base")
+    code, line = refused(capsys, *command)
+    assert (code, line) == (1, f"rota: the catalogue {shown} has no schema: {remedy}")
+
+
+def test_a_newer_schema_and_a_database_that_is_away_keep_no_server_from_its_start(database_url: str, away: str) -> None:
+    check_schema(Settings(database_url=database_url))
+    set_revision(database_url, "f00")
+    check_schema(Settings(database_url=database_url))
+    check_schema(Settings(database_url=away))
+
+
+def test_a_pool_worker_without_a_catalogue_needs_none(data_dir: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    started: list[Sequence[str]] = []
+
+    async def run_worker(_: Settings, pools: Sequence[str]) -> None:
+        started.append(pools)
+
+    monkeypatch.setattr(worker, "run_worker", run_worker)
+    main.app(["worker", "--pool", "branch-office"], standalone_mode=False)
+    assert started == [["branch-office"]]
+    assert not (data_dir / "rota.db").exists()
+
+
+def test_the_revisions_that_are_known_are_those_of_the_migrations() -> None:
+    scripts = ScriptDirectory.from_config(alembic_config("sqlite://"))
+    assert list(revisions()) == sorted(script.revision for script in scripts.walk_revisions())
+    assert scripts.get_current_head() == revisions()[-1]
 
 
 def test_the_roles_of_a_key_are_the_catalogues() -> None:
