@@ -37,7 +37,8 @@ IfMatch = Annotated[
     str | None,
     Header(
         alias="If-Match",
-        description="ETag of the schedule that the change is meant for, as read before; another version there is a 412.",
+        description="ETag of the schedule that the change is meant for, as read before, with its quotes; another version "
+        "there is a 412.",
     ),
 ]
 

@@ -6,12 +6,16 @@ import re
 from collections.abc import Sequence
 from typing import Final
 
-from api.errors import PreconditionFailed
+from api.errors import PreconditionFailed, ValidationFailed
 from api.models.schedules import ScheduleChange
 from catalogue.schedules import Schedule, ScheduleStep
 
-# A tag and its quotes; one that is weak (`W/"..."`) never matches here (RFC 9110, section 13.1.1).
+# A tag and its quotes, and a list of them, whose items may be empty (RFC 9110, sections 8.8.3 and 5.6.1.2).
 _TAG: Final = re.compile(r'(?:W/)?"[^"]*"')
+_TAGS: Final = re.compile(rf"[\s,]*{_TAG.pattern}(?:\s*,[\s,]*{_TAG.pattern})*[\s,]*")
+
+_WEAK: Final = 'A weak tag (`W/"..."`) never matches.'
+"""Said of what some proxies make of a tag (RFC 9110, section 13.1.1)."""
 
 
 def etag_of(schedule: Schedule, steps: Sequence[ScheduleStep]) -> str:
@@ -36,7 +40,16 @@ def check_version(if_match: str | None, etag: str) -> None:
 
     Raises:
         PreconditionFailed: The header names other versions.
+        ValidationFailed: The header holds no tags.
     """
-    if if_match is None or if_match.strip() == "*" or etag in _TAG.findall(if_match):
+    if if_match is None or if_match.strip() == "*":
         return
+    if _TAGS.fullmatch(if_match) is None:
+        message = 'If-Match takes the ETag of the schedule with its quotes, as in `If-Match: "..."`. ' + _WEAK
+        raise ValidationFailed.of_fields({"If-Match": [message]})
+    tags = _TAG.findall(if_match)
+    if etag in tags:
+        return
+    if f"W/{etag}" in tags:
+        raise PreconditionFailed(f"{_WEAK} Send the ETag as it was answered.")
     raise PreconditionFailed("The schedule has been changed since it was read: read it again, then retry.")

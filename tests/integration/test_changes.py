@@ -204,8 +204,16 @@ async def test_if_match_lets_a_change_be_of_the_version_that_was_read(api: Rota)
     second = (await api.http.put(path, json={"description": "x"}, headers={"If-Match": first})).headers["etag"]
     before = (await api.http.get(path)).json()
 
-    for stale in (first, f"W/{second}", '"unknown", "tags"', "no tag", ""):
-        headers = {"If-Match": stale}
+    wrong = {
+        first: (412, "PRECONDITION_FAILED", "has been changed since it was read"),
+        '"unknown", "tags"': (412, "PRECONDITION_FAILED", "has been changed since it was read"),
+        f'"unknown", W/{second}': (412, "PRECONDITION_FAILED", 'A weak tag (`W/"..."`) never matches'),
+    } | dict.fromkeys(
+        (second.strip('"'), second[:-1], f"{second} {second}", f"w/{second}", f"*, {second}", ",", ""),
+        (400, "VALIDATION_ERROR", 'with its quotes, as in `If-Match: "..."`'),
+    )
+    for sent, (status, code, said) in wrong.items():
+        headers = {"If-Match": sent}
         for answer in (
             await api.http.put(path, json={"description": "y"}, headers=headers),
             await api.http.put(f"{path}?dryRun=true", json={"description": "y"}, headers=headers),
@@ -213,10 +221,12 @@ async def test_if_match_lets_a_change_be_of_the_version_that_was_read(api: Rota)
             await api.http.post(f"{path}/disable", headers=headers),
             await api.http.delete(path, headers=headers),
         ):
-            assert (answer.status_code, answer.json()["code"]) == (412, "PRECONDITION_FAILED")
+            assert (answer.status_code, answer.json()["code"]) == (status, code)
             assert answer.json().keys() == {"code", "message", "details", "validationErrors", "timestamp"}
+            assert said in answer.json()["message"]
+            assert (answer.json()["validationErrors"] or {}).keys() == ({"If-Match"} if status == 400 else set())
     assert (await api.http.get(path)).json() == before
-    for headers in ({"If-Match": f'"other", {second}'}, {"If-Match": "*"}):
+    for headers in ({"If-Match": f'"other", {second}'}, {"If-Match": f", {second},"}, {"If-Match": "*"}):
         assert (await api.http.put(path, json={"description": "x"}, headers=headers)).status_code == 200
     assert (await api.http.post(f"{path}/enable", headers={"If-Match": second})).status_code == 200
     unknown = await api.http.put(f"{SCHEDULES}/{uuid.uuid4()}", json={}, headers={"If-Match": "*"})
