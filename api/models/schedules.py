@@ -313,8 +313,9 @@ class ScheduleOut(ResponseModel):
     skipped_count: int = Field(examples=[0])
     """How many fires were skipped."""
     warnings: list[str] = Field(examples=[[]])
-    """What may not be meant: cron text that other schedulers read otherwise, systems that do not exist yet, `Sequential`
-    steps that share an index, fields of the request that nothing knows."""
+    """What may not be meant: cron text that other schedulers read otherwise, a timetable that is sent without a
+    `triggerType` for a `Manual` schedule, systems that do not exist yet, `Sequential` steps that share an index, fields of
+    the request that nothing knows."""
 
 
 class ScheduleDetailOut(ScheduleOut):

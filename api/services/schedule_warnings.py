@@ -4,9 +4,11 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import Final
 
+from pydantic.alias_generators import to_camel
 from sqlalchemy import Connection
 
 from api.misspelt import first_of, names_of, unknown_warnings
+from api.models.base import is_blank
 from api.models.schedules import PreviewRequest, ScheduleChange, ScheduleDetailOut, StepIn, StepOut
 from catalogue.connected_systems import existing_profiles
 from catalogue.schedules import ExecutionMode, Schedule, ScheduleStep
@@ -15,7 +17,15 @@ from contracts.execution import TriggerType
 from timetable import TimetableError
 
 _LIKE_THIS: Final = "indices are like this"
-
+_TIMES: Final = (
+    "cron_expression",
+    "days_of_week",
+    "run_times",
+    "interval_value",
+    "interval_unit",
+    "interval_window_start",
+    "interval_window_end",
+)
 
 # What is shown may be sent back: clients change what they have read.
 _SCHEDULE_NAMES: Final = names_of(ScheduleChange, ScheduleDetailOut)
@@ -59,6 +69,19 @@ def trigger_warnings(schedule: Schedule) -> list[str]:
         until = f" until endAt, {schedule.end_at:%Y-%m-%dT%H:%M:%SZ}" if schedule.end_at else ""
         warnings.append(f"The schedule is enabled, but will not fire: its timetable has no more times{until}.")
     return warnings
+
+
+def unfired_timetable(schedule: Schedule, body: ScheduleChange) -> list[str]:
+    """Returns what is said of a timetable that a request sets on a schedule which is `Manual` without having been told so."""
+    if schedule.trigger_type is not TriggerType.MANUAL or "trigger_type" in body.model_fields_set:
+        return []
+    sent = [to_camel(name) for name in _TIMES if not is_blank(getattr(body, name))]
+    if not sent:
+        return []
+    named = ", ".join(sent)
+    return [
+        f"The schedule has a timetable ({named}), but its triggerType is Manual: it never fires. Set triggerType to Cron."
+    ]
 
 
 def step_warnings(connection: Connection, steps: Sequence[ScheduleStep]) -> list[str]:

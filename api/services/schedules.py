@@ -34,6 +34,7 @@ from api.services.change_history import Author, record_change, state_of
 from api.services.schedule_warnings import (
     step_warnings,
     trigger_warnings,
+    unfired_timetable,
     unknown_fields,
     unknown_preview_fields,
 )
@@ -216,6 +217,7 @@ async def _save(
         schedule.last_updated = now
     warnings = [
         *trigger_warnings(schedule),
+        *unfired_timetable(schedule, body),
         *await (await session.connection()).run_sync(step_warnings, steps),
         *unknown_fields(body),
     ]

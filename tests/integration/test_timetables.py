@@ -252,3 +252,18 @@ async def test_the_cron_text_of_a_manual_schedule_says_what_its_pattern_says(api
     assert await text_after(patternType="SpecificTimes", runTimes="07:00") == "0 7 * * 1"
     shown = (await api.http.get(path)).json()
     assert (shown["triggerType"], shown["runTimes"], shown["warnings"]) == ("Manual", "07:00", [])
+
+
+@pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+async def test_a_timetable_that_never_fires_is_a_warning(api: Rota) -> None:
+    schedule = await api.create(name="n", cronExpression="0 6 * * *", isEnabled=True)
+    assert [said for said in schedule["warnings"] if "triggerType is Manual" in said] == schedule["warnings"] != []
+    path = f"/api/v1/schedules/{schedule['id']}"
+
+    async def said_of(**change: Any) -> Any:
+        return (await api.http.put(path, json=change)).json()["warnings"]
+
+    assert len(await said_of(cronExpression="0 7 * * *")) == 1
+    assert await said_of(description="x") == []
+    assert await said_of(triggerType="Cron") == []
+    assert await said_of(cronExpression="0 8 * * *") == []

@@ -6,8 +6,9 @@ from uuid import uuid4
 import pytest
 
 from api.models.schedules import PreviewRequest, ScheduleChange, ScheduleDetailOut, StepOut
-from api.services.schedule_warnings import group_warnings, unknown_fields, unknown_preview_fields
-from catalogue.schedules import ExecutionMode, ScheduleStep
+from api.services.schedule_warnings import group_warnings, unfired_timetable, unknown_fields, unknown_preview_fields
+from catalogue.schedules import ExecutionMode, Schedule, ScheduleStep
+from contracts.execution import TriggerType
 
 
 def warnings(body: dict[str, Any]) -> list[str]:
@@ -53,6 +54,36 @@ def test_many_unknown_fields_are_told_in_few_lines() -> None:
 def test_a_preview_tells_them_too() -> None:
     body = PreviewRequest.model_validate({"cronExpression": "0 6 * * *", "cuont": 3, "name": "S", "isEnabled": True})
     assert unknown_preview_fields(body) == ["cuont: unknown field, ignored. Did you mean count?"]
+
+
+@pytest.mark.parametrize(
+    ("sent", "named"),
+    [
+        ({"cronExpression": "0 6 * * *"}, "cronExpression"),
+        ({"daysOfWeek": "1,2", "runTimes": "06:00", "timeZone": "UTC"}, "daysOfWeek, runTimes"),
+        ({"intervalValue": 5, "intervalUnit": "Minutes", "runTimes": None}, "intervalValue, intervalUnit"),
+        ({"intervalWindowStart": "08:00", "intervalWindowEnd": "09:00"}, "intervalWindowStart, intervalWindowEnd"),
+    ],
+)
+def test_a_timetable_without_a_trigger_type_is_told(sent: dict[str, Any], named: str) -> None:
+    [said] = unfired_timetable(Schedule(name="S"), ScheduleChange.model_validate(sent))
+    assert said == (
+        f"The schedule has a timetable ({named}), but its triggerType is Manual: it never fires. Set triggerType to Cron."
+    )
+    on_cron = Schedule(name="S", trigger_type=TriggerType.CRON)
+    assert unfired_timetable(on_cron, ScheduleChange.model_validate(sent)) == []
+
+
+@pytest.mark.parametrize(
+    "sent",
+    [
+        {"triggerType": "Manual", "runTimes": "06:00"},
+        {"patternType": "Custom", "timeZone": "Europe/London", "cronExpression": None, "runTimes": ""},
+        {"description": "x"},
+    ],
+)
+def test_what_is_meant_to_be_manual_is_not(sent: dict[str, Any]) -> None:
+    assert unfired_timetable(Schedule(name="S"), ScheduleChange.model_validate(sent)) == []
 
 
 def steps(*placed: tuple[int, str]) -> list[ScheduleStep]:
