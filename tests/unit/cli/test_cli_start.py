@@ -267,7 +267,7 @@ def test_a_server_on_another_schema(
     if url.host:
         url = url.set(password=url.password or PASSWORD)
     monkeypatch.setenv("ROTA_DATABASE_URL", url.render_as_string(hide_password=False))
-    shown = url.render_as_string()
+    shown = url.set(query={}).render_as_string()
     remedy = "run `rota migrate`"
 
     set_revision(database_url, "0007")
