@@ -49,6 +49,13 @@ def step_message(step: ExecutionStep) -> str:
     return said
 
 
+def waiting_reason(step: ExecutionStep) -> str:
+    """Returns why a queued step waits, where that is known: not why the attempt before failed."""
+    said = step["errorMessage"] or ""
+    before = step["attemptHistory"][-1]["errorMessage"] if step["attemptHistory"] else None
+    return last_line(said) if step["status"] == StepStatus.QUEUED and said != before else ""
+
+
 def count_statuses(steps: Iterable[ExecutionStep]) -> str:
     """Returns how many steps are in which state: `300 Completed, 2 Failed`."""
     counts = Counter(step["status"] for step in steps)

@@ -22,7 +22,7 @@ from cli.console import (
 )
 from cli.follow import Sight, follow
 from cli.live_view import LiveView
-from cli.summary import group_numbers, has_ended, print_summary, step_message, was_started
+from cli.summary import group_numbers, has_ended, print_summary, step_message, waiting_reason, was_started
 from contracts.execution import ExecutionStatus, StepStatus
 
 _EXIT_INTERRUPTED: Final = 130
@@ -98,6 +98,8 @@ def _watch_lines(sights: Iterator[Sight], console: Console) -> ExecutionDetail:
 class ChangeLog:
     """Says what changed since the last look: a line for each state of the execution and of each step.
 
+    Why a step waits is known some seconds after it began to: that is a line of its own, once, as it counts the seconds.
+
     Each has the time of what it tells, but none has an earlier one than the line above it: what was reused of another
     execution has ended long ago.
     """
@@ -105,6 +107,7 @@ class ChangeLog:
     def __init__(self) -> None:
         self._status: str | None = None
         self._steps: dict[str, tuple[str, int]] = {}
+        self._explained: set[str] = set()
         self._away = False
         self._told_to = datetime.min.replace(tzinfo=UTC)
 
@@ -148,9 +151,15 @@ class ChangeLog:
             state, before = (step["status"], step["attempts"]), self._steps.get(step["id"])
             # Between its last attempt and its record a step shows for a moment as it began.
             is_stale = before is not None and state[1] < before[1] and not StepStatus(state[0]).is_terminal
-            if state == before or is_stale or step["status"] in _NOT_BEGUN:
+            if is_stale or step["status"] in _NOT_BEGUN:
+                continue
+            if state != before:
+                self._explained.discard(step["id"])
+            elif step["id"] in self._explained or not waiting_reason(step):
                 continue
             self._steps[step["id"]] = state
+            if waiting_reason(step):
+                self._explained.add(step["id"])
             if StepStatus(step["status"]).is_terminal and not was_started(step):
                 unreached += 1
                 continue

@@ -3,6 +3,7 @@
 import io
 from collections.abc import Iterator
 from datetime import timedelta
+from typing import Any
 
 import pytest
 from rich.console import Console
@@ -155,6 +156,27 @@ def test_each_change_is_a_line_and_nothing_else_is() -> None:
         "1 step was not started",
         "Identity sync: Failed",
     ]
+
+
+def test_why_a_step_waits_is_told_once_when_it_is_known() -> None:
+    log = ChangeLog()
+
+    def look(status: str = "Queued", **fields: Any) -> list[str]:
+        return told(log, execution("InProgress", [[step("one", status, **fields)]]))
+
+    def waiting(seconds: int) -> str:
+        return f"Waiting for {seconds} s: no worker serves the pool 'windows'."
+
+    assert look() == ["Identity sync: InProgress", "[1/1] one: Queued"]
+    assert look(errorMessage=waiting(8)) == [f"[1/1] one: Queued: {waiting(8)}"]
+    assert look(errorMessage=waiting(9)) == look() == look(errorMessage=waiting(10)) == []
+    tried: dict[str, Any] = {"attempts": 2, "attemptHistory": [{"number": 1, "errorMessage": "Timed out"}]}
+    assert look(errorMessage="Timed out", **tried) == ["[1/1] one: Queued, attempt 2: attempt 1 failed: Timed out"]
+    assert look(errorMessage="Timed out", **tried) == []
+    assert look(errorMessage=waiting(5), **tried) == [f"[1/1] one: Queued, attempt 2: {waiting(5)}"]
+    assert look(errorMessage=waiting(6), **tried) == []
+    assert look(status="Processing", **tried) == ["[1/1] one: Processing, attempt 2"]
+    assert look(errorMessage=waiting(7), **tried) == [f"[1/1] one: Queued, attempt 2: {waiting(7)}"]
 
 
 def test_what_runs_again_is_told_with_the_time_of_that() -> None:
