@@ -4,6 +4,7 @@ import asyncio
 import signal
 import socket
 import stat
+import sys
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -113,6 +114,27 @@ async def test_a_stop_ends_every_process_and_the_state_survives(
     assert key.read_text() == before
     execution = await dev.ended(execution_id)
     assert execution["status"] == "Complete"
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="other kernels do not end a child when its parent dies")
+async def test_a_second_ctrl_c_waits_for_no_step(tmp_path: Path) -> None:
+    dev = DevProcess(tmp_path, environment={"ROTA_DRAIN_SECONDS": "3600"})
+    await dev.start()
+    endless = script(tmp_path, "endless", "trap '' TERM; touch endless.begun; while :; do sleep 1; done")
+    schedule = await dev.call("POST", "/schedules", {"name": "endless", "steps": [endless]})
+    await dev.call("POST", f"/schedules/{schedule['id']}/run")
+    await eventually(lambda: asyncio.sleep(0, (tmp_path / "endless.begun").exists()))
+    assert dev.process is not None
+    everything = psutil.Process(dev.process.pid).children(recursive=True)
+    assert len(everything) > 3
+    dev.process.send_signal(signal.SIGINT)
+    await eventually(lambda: asyncio.sleep(0, "worker shutdown" in (tmp_path / "dev.log").read_text()))
+
+    code = await dev.stop(signal.SIGINT)
+
+    assert code == 130
+    # A step's own processes get the time between being asked to end and being killed.
+    await eventually(lambda: asyncio.sleep(0, not [process for process in everything if is_alive(process)]))
 
 
 async def test_a_cron_schedule_fires_by_itself(dev: DevProcess, tmp_path: Path) -> None:
