@@ -33,6 +33,12 @@ async def test_a_killed_worker_fails_its_step_or_lets_another_try_it_again(clust
     once = await cluster.run(cluster.gate("once"), cluster.gate("never", stepIndex=1))
     retried = await cluster.run(cluster.gate("again", maxAttempts=2))
     pids = [await cluster.until_runs("once"), await cluster.until_runs("again")]
+
+    async def is_known() -> bool:
+        """By its heartbeat: a worker that is lost before its first one is not named."""
+        return (await cluster.execution(once))["steps"][0]["host"] is not None
+
+    await eventually(is_known)
     await cluster.kill("worker")
 
     # Its processes go with it, before anybody has noticed.
@@ -342,10 +348,7 @@ async def test_a_database_that_refuses_to_write_is_waited_for(tmp_path: Path) ->
         cluster.open("first")
         cluster.open("second")
         await until_a_write_has_failed(cluster)
-        assert [step["status"] for step in (await cluster.execution(execution_id))["steps"]] == [
-            "Processing",
-            "Waiting",
-        ]
+        assert [step["status"] for step in (await cluster.execution(execution_id))["steps"]] == ["Completed", "Waiting"]
         await asyncio.to_thread(postgres.refuse_writes, refuse=False)
 
         ended = await cluster.ended(execution_id)
@@ -394,7 +397,7 @@ async def test_a_full_disk_under_the_catalogue_is_waited_for(cluster: Cluster) -
     assert await gone(pid)
     # Long enough for several tries to write the record: that none succeeds is what is to be seen.
     await asyncio.sleep(3)
-    assert [step["status"] for step in (await cluster.execution(execution_id))["steps"]] == ["Processing", "Waiting"]
+    assert [step["status"] for step in (await cluster.execution(execution_id))["steps"]] == ["Completed", "Waiting"]
     assert cluster.runs("second") == []
     worker.rlimit(psutil.RLIMIT_FSIZE, limit)
 

@@ -98,12 +98,16 @@ async def test_a_catalogue_that_is_locked_fails_no_step_and_loses_nothing(
     execution_id = await run(dev, "until test -e go; do sleep 0.05; done; seq 1 100000")
     path = await output_path(dev, execution_id)
 
+    async def step() -> dict[str, Any]:
+        shown: dict[str, Any] = (await dev.call("GET", f"/schedule-executions/{execution_id}"))["steps"][0]
+        return shown
+
     async def has_worker() -> bool:
-        """Whether a worker has the step: Temporal knows of it then, and the record not yet."""
-        return bool((await dev.call("GET", f"/schedule-executions/{execution_id}"))["steps"][0]["host"])
+        return bool((await step())["host"])
 
     async def has_ended() -> bool:
-        return not await has_worker()
+        """Temporal knows of it, and the record not yet."""
+        return bool((await step())["status"] == "Completed")
 
     await eventually(has_worker)
     catalogue.execute("BEGIN IMMEDIATE")
