@@ -48,6 +48,20 @@ def test_the_way_back_leaves_nothing_behind_and_the_way_up_is_open_again(databas
     check(database_url)
 
 
+def test_schedules_can_be_written_under_another_search_path(database_url: str) -> None:
+    if database_url.startswith("sqlite"):
+        pytest.skip("SQLite has no search path")
+    engine = sqlalchemy.create_engine(sync_url(database_url))
+    with engine.begin() as connection:
+        connection.execute(sqlalchemy.insert(Schedule).values(Schedule(name="Nightly").model_dump(exclude_none=True)))
+        # As a dump sets it that is read back.
+        connection.execute(sqlalchemy.text("SELECT set_config('search_path', '', true)"))
+        connection.execute(sqlalchemy.text("UPDATE public.schedule SET search_text = 'weekly'"))
+        [[found]] = connection.execute(sqlalchemy.text("SELECT text FROM public.schedule_text")).all()
+    engine.dispose()
+    assert found == "weekly"
+
+
 async def fill(url: str) -> None:
     """Writes a row of each of the first tables; every reference between them is used."""
     catalogue = Catalogue(url)

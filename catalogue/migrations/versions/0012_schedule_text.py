@@ -22,11 +22,15 @@ _SQLITE_TRIGGER = """
 """
 _SQLITE_TRIGGERS = {"schedule_text_insert": "INSERT", "schedule_text_update": "UPDATE OF search_text"}
 
+# In the schema of its table, whatever the search path of who writes.
 _POSTGRESQL_FUNCTION = """
-    CREATE FUNCTION keep_schedule_text() RETURNS trigger LANGUAGE plpgsql SET search_path FROM CURRENT AS $$
+    CREATE FUNCTION keep_schedule_text() RETURNS trigger LANGUAGE plpgsql AS $$
     BEGIN
-        INSERT INTO schedule_text (schedule_id, text) VALUES (NEW.id, NEW.search_text)
-            ON CONFLICT (schedule_id) DO UPDATE SET text = EXCLUDED.text;
+        EXECUTE format(
+            'INSERT INTO %I.schedule_text (schedule_id, text) VALUES ($1, $2) '
+            'ON CONFLICT (schedule_id) DO UPDATE SET text = EXCLUDED.text',
+            TG_TABLE_SCHEMA
+        ) USING NEW.id, NEW.search_text;
         RETURN NULL;
     END
     $$
