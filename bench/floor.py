@@ -9,6 +9,7 @@ Asked to, it keeps the least that could be called a record: one row, written whe
 
 import asyncio
 import sqlite3
+import threading
 from asyncio.subprocess import DEVNULL, PIPE
 from dataclasses import dataclass
 from datetime import timedelta
@@ -27,6 +28,8 @@ COMPLETE: Final = "Complete"
 """What a record says of a workflow that has ended."""
 
 _LIMIT: Final = timedelta(minutes=1)
+
+_kept = threading.local()
 
 
 @dataclass(frozen=True)
@@ -67,17 +70,20 @@ async def write_record(record: str, workflow_id: str, status: str) -> None:
 
 
 def _write_record(record: str, workflow_id: str, status: str) -> None:
-    with sqlite3.connect(record, timeout=60) as connection:
-        connection.execute("PRAGMA synchronous=NORMAL")
+    # One connection for each thread and file: SQLite tidies up where the last one is closed.
+    connections: dict[str, sqlite3.Connection] = vars(_kept)
+    if record not in connections:
+        connections[record] = sqlite3.connect(record, timeout=60)
+        connections[record].execute("PRAGMA synchronous=NORMAL")
+    with connections[record] as connection:
         connection.execute("INSERT OR REPLACE INTO record VALUES (?, ?)", (workflow_id, status))
-    connection.close()
 
 
 def make_record(record: str) -> None:
     """Makes the SQLite file that records are kept in."""
     with sqlite3.connect(record) as connection:
         connection.execute("PRAGMA journal_mode=WAL")
-        connection.execute("CREATE TABLE record (workflow_id TEXT PRIMARY KEY, status TEXT)")
+        connection.execute("CREATE TABLE IF NOT EXISTS record (workflow_id TEXT PRIMARY KEY, status TEXT)")
     connection.close()
 
 
