@@ -31,13 +31,14 @@ def schema_problem(connection: Connection) -> str | None:
     if not inspect(connection).has_table("alembic_version"):
         return NO_SCHEMA
     try:
-        found = connection.execute(text("SELECT version_num FROM alembic_version")).scalar()
+        found = connection.execute(text("SELECT version_num FROM alembic_version")).scalars().all()
     except ProgrammingError:
         # Who owns the schema need not let others read its revision; what they may do with the tables is seen there.
         return None
-    if found is None:
-        return NO_SCHEMA
     newest = revisions()[-1]
-    if found in revisions() and found != newest:
-        return f"is at schema {found}, and this version needs {newest}"
-    return None
+    if newest in found:
+        return None
+    if known := [revision for revision in found if revision in revisions()]:
+        return f"is at schema {known[0]}, and this version needs {newest}"
+    # Else it may be another program's that keeps its tables here.
+    return None if inspect(connection).has_table("schedule") else NO_SCHEMA

@@ -67,14 +67,12 @@ def _schema_problem(url: URL) -> str | None:
             return NO_SCHEMA
         except OSError:
             return None
-    engine = create_engine(url, poolclass=NullPool)
     try:
-        with engine.connect() as connection:
+        with create_engine(url, poolclass=NullPool).connect() as connection:
             return schema_problem(connection)
-    except SQLAlchemyError:
+    except (SQLAlchemyError, ValueError, TypeError):
+        # Options of the URL that the driver does not take, too: its first use says so.
         return None
-    finally:
-        engine.dispose()
 
 
 @contextmanager

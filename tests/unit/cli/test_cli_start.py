@@ -249,6 +249,18 @@ def test_a_server_in_the_wrong_folder_leaves_nothing_there(
     assert not data_dir.exists()
 
 
+def test_a_server_on_the_database_of_another_program(data_dir: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    data_dir.mkdir()
+    connection = sqlite3.connect(data_dir / "rota.db")
+    connection.execute("CREATE TABLE alembic_version (version_num TEXT)")
+    connection.execute("INSERT INTO alembic_version VALUES ('a1b2c3')")
+    connection.commit()
+    connection.close()
+    code, line = refused(capsys, "worker")
+    assert code == 1
+    assert "has no schema: run `rota migrate`" in line
+
+
 def set_revision(url: str, revision: str) -> None:
     engine = create_engine(sync_url(url))
     with engine.begin() as connection:
