@@ -146,7 +146,7 @@ class ChangeLog:
 
     def _step_changes(self, execution: ExecutionDetail, now: datetime) -> Iterator[tuple[datetime, str]]:
         groups = len(execution["progress"]["steps"])
-        unreached = 0
+        unreached, is_explained = 0, False
         for number, step in zip(group_numbers(execution), execution["steps"], strict=True):
             state, before = (step["status"], step["attempts"]), self._steps.get(step["id"])
             # Between its last attempt and its record a step shows for a moment as it began.
@@ -157,9 +157,14 @@ class ChangeLog:
                 self._explained.discard(step["id"])
             elif step["id"] in self._explained or not waiting_reason(step):
                 continue
+            elif is_explained:
+                # Of many that wait for the same the first one says it.
+                self._explained.add(step["id"])
+                continue
             self._steps[step["id"]] = state
             if waiting_reason(step):
                 self._explained.add(step["id"])
+                is_explained = True
             if StepStatus(step["status"]).is_terminal and not was_started(step):
                 unreached += 1
                 continue

@@ -179,6 +179,14 @@ def test_why_a_step_waits_is_told_once_when_it_is_known() -> None:
     assert look(errorMessage=waiting(7), **tried) == [f"[1/1] one: Queued, attempt 2: {waiting(7)}"]
 
 
+def test_of_many_that_wait_for_the_same_one_says_it() -> None:
+    log = ChangeLog()
+    told(log, execution("InProgress", [[step(name, "Queued") for name in "abc"]]))
+    waiting = [step(name, "Queued", errorMessage="No worker is free.") for name in "abc"]
+    assert told(log, execution("InProgress", [waiting])) == ["[1/1] a: Queued: No worker is free."]
+    assert told(log, execution("InProgress", [waiting])) == []
+
+
 def test_what_runs_again_is_told_with_the_time_of_that() -> None:
     log = ChangeLog()
     tried = [{"number": 1, "errorMessage": "Timed out"}]
