@@ -27,7 +27,7 @@ from api.models.executions import (
     StepAttemptOut,
 )
 from api.models.schedules import RunStarted
-from api.services.live import LatestStep, LiveStep, live_steps, steps_begun_last, why_queued
+from api.services.live import Known, LiveStep, live_steps, steps_begun_last, take_up, why_queued
 from api.services.schedules import found_schedule
 from catalogue.api_keys import ApiKey
 from catalogue.connected_systems import CatalogueLookup
@@ -44,7 +44,6 @@ from catalogue.executions import (
     groups_of,
     list_active_executions,
     list_retries,
-    note_outcome,
     open_execution,
     read_execution,
     take_snapshot,
@@ -326,18 +325,22 @@ async def show_execution(context: Context, execution_id: UUID) -> ExecutionDetai
 
     execution, records = await context.catalogue.read_short(read)
     live: Mapping[UUID, LiveStep] = {}
-    latest: Mapping[UUID, LatestStep] = {}
+    latest: Known = {}
     if not execution.status.is_terminal:
         answer = await live_steps(context.temporal, execution.workflow_id)
         live = answer or {}
         # Between two steps, in the pause before another attempt, or while no worker is there.
         idle = answer == {} and execution.status is ExecutionStatus.IN_PROGRESS
         if idle or (live and _has_unwritten(records, live)):
-            unwritten = {record.id for record in records if not record.status.is_terminal and record.id not in live}
-            latest = await steps_begun_last(context.temporal, execution.workflow_id, unwritten)
+
+            def all_found(known: Known) -> bool:
+                begun = records[: _count_begun(records, {*live, *known})]
+                return all(record.id in known or record.id in live or record.status.is_terminal for record in begun)
+
+            unwritten = {record.id for record in records if not record.status.is_terminal}
+            latest = await steps_begun_last(context.temporal, execution.workflow_id, unwritten, all_found)
             for record in records:
-                if record.id in unwritten and record.id in latest:
-                    _take_up(record, latest[record.id])
+                take_up(record, latest)
     waiting = await _waiting(context, records, live)
     # What has ended says so itself: steps that it never reached are Cancelled.
     begun = 0 if execution.status.is_terminal else _count_begun(records, {*live, *latest})
@@ -357,14 +360,6 @@ async def show_execution(context: Context, execution_id: UUID) -> ExecutionDetai
         steps=steps,
         progress=_progress(current, records, steps),
     )
-
-
-def _take_up(record: StepRecord, latest: LatestStep) -> None:
-    """Lets a record that was read say how its step ended, which is about to be written."""
-    # One that was tried before has more to tell than its last attempt.
-    may_be_tried_again = latest.may_follow and record.max_attempts > 1
-    if latest.outcome is not None and record.attempt_history is None and not may_be_tried_again:
-        note_outcome(record, latest.outcome)
 
 
 def _has_unwritten(records: Sequence[StepRecord], live: Mapping[UUID, LiveStep]) -> bool:

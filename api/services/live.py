@@ -2,14 +2,15 @@
 
 import asyncio
 import contextlib
-from collections.abc import Collection, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import Final
+from typing import Final, TypeVar
 from uuid import UUID
 
 from temporalio.api.common.v1 import Payload, WorkflowExecution
 from temporalio.api.enums.v1 import PendingActivityState, TaskQueueType
+from temporalio.api.history.v1 import HistoryEvent
 from temporalio.api.taskqueue.v1 import TaskQueue
 from temporalio.api.workflow.v1 import PendingActivityInfo
 from temporalio.api.workflowservice.v1 import DescribeTaskQueueRequest, GetWorkflowExecutionHistoryReverseRequest
@@ -17,6 +18,7 @@ from temporalio.client import Client
 from temporalio.service import RPCError
 
 from catalogue.columns import utc_now
+from catalogue.executions import StepRecord, note_outcome
 from contracts.execution import StepHeartbeat, StepOutcome, StepStatus
 from contracts.ids import step_task_queue
 from contracts.names import STEP_INTERRUPTED
@@ -25,9 +27,13 @@ from runtime.temporal import data_converter
 _TIMEOUT: Final = timedelta(seconds=2)
 """Live detail is an extra: a page does not wait longer for it."""
 
-_LAST_EVENTS: Final = 250
-"""A step in a row leaves six events, one of many that run together three. Those of fifty that end together are among as
-many, and of what a row of quick steps has done in half a second: more than is held back. A server gives 256 at once."""
+_LAST_EVENTS: Final = 40
+_MORE_EVENTS: Final = 200
+_PAGES: Final = 5
+"""A step in a row leaves six events, one of many that run together three. Some 840 have what a row of quick steps does in
+two and a half seconds, the longest for which writes are held back. A server gives 256 at once."""
+
+Told = TypeVar("Told", StepOutcome, StepHeartbeat)
 
 _POLL_TIMEOUT: Final = timedelta(seconds=75)
 """A worker asks for work at least once a minute; the server remembers one that is gone for some minutes more."""
@@ -86,64 +92,89 @@ class LatestStep:
     """Whether another attempt may follow that one."""
 
 
-async def steps_begun_last(client: Client, workflow_id: str, unwritten: Collection[UUID]) -> dict[UUID, LatestStep]:
+Known = Mapping[UUID, LatestStep]
+
+
+async def steps_begun_last(
+    client: Client,
+    workflow_id: str,
+    unwritten: Collection[UUID],
+    is_enough: Callable[[Known], bool] = lambda _: True,
+) -> Known:
     """Returns the steps of an execution that were begun last, by record id.
 
     Args:
         client: Asks Temporal.
         workflow_id: The workflow of the execution.
         unwritten: The steps of whose ends the catalogue does not know yet: the outcomes of others are not read.
+        is_enough: Whether what is known is all that is needed; else events from before are read, some hundred at most.
 
     Returns:
-        Nothing where Temporal cannot say; without those steps since whose begin too much has happened.
+        What Temporal says; nothing where it cannot.
     """
+    history = _LastEvents(unwritten)
     request = GetWorkflowExecutionHistoryReverseRequest(
         namespace=client.namespace,
         execution=WorkflowExecution(workflow_id=workflow_id),
         maximum_page_size=_LAST_EVENTS,
     )
-    try:
+    with contextlib.suppress(RPCError, RuntimeError, TimeoutError):
         async with asyncio.timeout(_TIMEOUT.total_seconds()):
-            answer = await client.workflow_service.get_workflow_execution_history_reverse(request, timeout=_TIMEOUT)
-    except (RPCError, RuntimeError, TimeoutError):
-        return {}
-    steps: dict[UUID, LatestStep] = {}
-    taken: dict[int, datetime] = {}
-    ended: dict[int, tuple[Sequence[Payload], bool]] = {}
-    # From the last to the first.
-    for event in answer.history.events:
-        if event.HasField("activity_task_completed_event_attributes"):
-            completed = event.activity_task_completed_event_attributes
-            ended[completed.scheduled_event_id] = (completed.result.payloads, False)
-        elif event.HasField("activity_task_failed_event_attributes"):
-            failed = event.activity_task_failed_event_attributes
-            told = failed.failure.application_failure_info
-            # One that a stop of its worker cut short may be taken up, whatever it told.
-            if told.type != STEP_INTERRUPTED:
-                ended[failed.scheduled_event_id] = (told.details.payloads, not told.non_retryable)
-        elif event.HasField("activity_task_started_event_attributes"):
-            scheduled = event.activity_task_started_event_attributes.scheduled_event_id
-            taken[scheduled] = event.event_time.ToDatetime(UTC)
-        elif event.HasField("activity_task_scheduled_event_attributes"):
-            with contextlib.suppress(ValueError):
-                step_id = UUID(event.activity_task_scheduled_event_attributes.activity_id)
-                taken_at = taken.get(event.event_id)
-                if step_id in steps:
-                    steps[step_id] = replace(steps[step_id], taken_at=taken_at)
-                    continue
-                payloads, may_follow = ended.get(event.event_id, ((), False))
-                outcome = await _outcome(payloads) if payloads and step_id in unwritten else None
-                steps[step_id] = LatestStep(taken_at, outcome, may_follow)
-    return steps
+            for _ in range(_PAGES):
+                answer = await client.workflow_service.get_workflow_execution_history_reverse(request, timeout=_TIMEOUT)
+                await history.add(answer.history.events)
+                if not answer.next_page_token or is_enough(history.steps):
+                    break
+                request.next_page_token, request.maximum_page_size = answer.next_page_token, _MORE_EVENTS
+    return history.steps
 
 
-async def _outcome(payloads: Sequence[Payload]) -> StepOutcome | None:
-    try:
-        [outcome] = await data_converter.decode(list(payloads), [StepOutcome])
-    except (ValueError, RuntimeError):
-        # None told, or one that another version of Rota told.
-        return None
-    return outcome if isinstance(outcome, StepOutcome) else None
+class _LastEvents:
+    """What the last events of an execution say of its steps: it is given them from the last to the first."""
+
+    def __init__(self, unwritten: Collection[UUID]) -> None:
+        self.steps: dict[UUID, LatestStep] = {}
+        self._unwritten = unwritten
+        self._taken: dict[int, datetime] = {}
+        self._ended: dict[int, tuple[Sequence[Payload], bool]] = {}
+
+    async def add(self, events: Iterable[HistoryEvent]) -> None:
+        for event in events:
+            if event.HasField("activity_task_completed_event_attributes"):
+                completed = event.activity_task_completed_event_attributes
+                self._ended[completed.scheduled_event_id] = (completed.result.payloads, False)
+            elif event.HasField("activity_task_failed_event_attributes"):
+                failed = event.activity_task_failed_event_attributes
+                told = failed.failure.application_failure_info
+                # One that a stop of its worker cut short may be taken up, whatever it told.
+                if told.type != STEP_INTERRUPTED:
+                    self._ended[failed.scheduled_event_id] = (told.details.payloads, not told.non_retryable)
+            elif event.HasField("activity_task_started_event_attributes"):
+                scheduled = event.activity_task_started_event_attributes.scheduled_event_id
+                self._taken[scheduled] = event.event_time.ToDatetime(UTC)
+            elif event.HasField("activity_task_scheduled_event_attributes"):
+                with contextlib.suppress(ValueError):
+                    step_id = UUID(event.activity_task_scheduled_event_attributes.activity_id)
+                    await self._begun(step_id, event.event_id)
+
+    async def _begun(self, step_id: UUID, event_id: int) -> None:
+        taken_at = self._taken.get(event_id)
+        if step_id in self.steps:
+            # One that was tried before has more to tell than how its last attempt ended.
+            self.steps[step_id] = LatestStep(taken_at, None, may_follow=True)
+            return
+        payloads, may_follow = self._ended.get(event_id, ((), False))
+        outcome = await _decoded(payloads, StepOutcome) if step_id in self._unwritten else None
+        self.steps[step_id] = LatestStep(taken_at, outcome, may_follow)
+
+
+def take_up(record: StepRecord, known: Known) -> None:
+    """Lets the record of a step, which was read, say how it ended: that is about to be written."""
+    latest = known.get(record.id)
+    if latest is None or latest.outcome is None or record.status.is_terminal or record.attempt_history is not None:
+        return
+    if not (latest.may_follow and record.max_attempts > 1):
+        note_outcome(record, latest.outcome)
 
 
 async def count_pollers(client: Client, task_queue: str, kind: TaskQueueType.ValueType) -> int:
@@ -197,7 +228,15 @@ def _status(state: int) -> StepStatus:
 
 
 async def _heartbeat(pending: PendingActivityInfo) -> StepHeartbeat | None:
-    if not pending.heartbeat_details.payloads:
+    return await _decoded(pending.heartbeat_details.payloads, StepHeartbeat)
+
+
+async def _decoded(payloads: Sequence[Payload], kind: type[Told]) -> Told | None:
+    """Returns what a worker told; None where it told nothing, or what only another version or codec can read."""
+    if not payloads:
         return None
-    [heartbeat] = await data_converter.decode(list(pending.heartbeat_details.payloads), [StepHeartbeat])
-    return heartbeat if isinstance(heartbeat, StepHeartbeat) else None
+    try:
+        [told] = await data_converter.decode(list(payloads), [kind])
+    except (LookupError, ValueError, RuntimeError):
+        return None
+    return told if isinstance(told, kind) else None

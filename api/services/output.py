@@ -10,7 +10,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from api.context import Context
 from api.errors import NotFound
 from api.services.feed import Follower
-from api.services.live import live_steps
+from api.services.live import live_steps, steps_begun_last, take_up
 from catalogue.executions import Execution, StepRecord, get_execution, get_step_record
 from catalogue.output import Piece, read_output, stored_attempts
 from catalogue.retention import is_output_removed
@@ -139,6 +139,9 @@ async def _find_step(context: Context, execution_id: UUID, step_id: UUID, only: 
             raise NotFound(f"Step not found in execution {execution_id}: {step_id}")
         stored = await stored_attempts(session, record.output_of or record.id)
         is_removed = await is_output_removed(session, execution)
+    if not (record.status.is_terminal or execution.status.is_terminal):
+        # One that has just ended shows so: then its tail, which is not written yet, is to be seen too.
+        take_up(record, await steps_begun_last(context.temporal, execution.workflow_id, {record.id}))
     attempts = [StepAttempt.model_validate(attempt) for attempt in record.attempt_history or []]
     history = {attempt.number: attempt for attempt in attempts}
     # One that runs is the one after those that have ended; a record without a history tells of the last one itself.

@@ -72,7 +72,7 @@ def trigger_warnings(schedule: Schedule) -> list[str]:
 
 
 def unfired_timetable(schedule: Schedule, body: ScheduleChange) -> list[str]:
-    """Returns what is said of a timetable that a request sets on a schedule which is `Manual` without having been told so."""
+    """Returns what is said of a timetable that a request sets on a schedule that is `Manual`, and does not say so itself."""
     if schedule.trigger_type is not TriggerType.MANUAL or "trigger_type" in body.model_fields_set:
         return []
     sent = [to_camel(name) for name in _TIMES if not is_blank(getattr(body, name))]

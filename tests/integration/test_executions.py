@@ -192,18 +192,21 @@ async def test_a_step_whose_end_is_not_written_yet_shows_how_it_ended(
     with monkeypatch.context() as patch:
         patch.setattr("activities.support.recording.finish_steps", away)
         execution_id = await rota.run(
-            await rota.create(executable("/bin/true"), executable(last, stepIndex=index_of_last))
+            await rota.create(executable("/bin/echo", arguments="said"), executable(last, stepIndex=index_of_last))
         )
         await eventually(lambda: asyncio.sleep(0, held_back.is_set()))
         if not index_of_last:  # else it begins when the end of the first is written
             await rota.until(execution_id, lambda execution: bool(execution["steps"][1]["startedAt"]))
         between = await rota.execution(execution_id)
+        path = f"/api/v1/schedule-executions/{execution_id}/steps/{between['steps'][0]['id']}/output"
+        printed = (await rota.http.get(path)).text
     go.touch()
     after = await rota.ended(execution_id)
 
     shown, stored = between["steps"][0], after["steps"][0]
     assert (after["status"], stored["status"], stored["attempts"]) == ("Complete", "Completed", 1)
     assert shown == stored
+    assert printed == "said\n"
 
 
 async def process_exists(pid: int) -> bool:
