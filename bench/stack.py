@@ -203,7 +203,7 @@ async def wait_until(is_so: Callable[[], Awaitable[bool]], processes: Sequence[P
             while not await is_so():
                 if any(process.returncode is not None for process in processes):
                     raise BenchError("a process ended at its start")
-                await asyncio.sleep(0.05)
+                await asyncio.sleep(0.05)  # it is asked of another process, which calls nobody back
     except TimeoutError:
         raise BenchError(f"the processes were not ready within {_READY_SECONDS} s") from None
 

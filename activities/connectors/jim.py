@@ -201,6 +201,7 @@ class _Pace:
 
     async def clear(self) -> None:
         """Returns when a request may be sent."""
+        # What JIM asked for with Retry-After; a time that is over is no wait.
         await asyncio.sleep(self._blocked_until - asyncio.get_running_loop().time())
 
     def pause(self, age: float) -> float:

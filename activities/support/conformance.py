@@ -311,7 +311,7 @@ class _Run:
             task = asyncio.ensure_future(self._environment.run(self._activity, self._step))
             if cancel:
                 while not (self._has_begun() or task.done()):
-                    await asyncio.sleep(0.02)
+                    await asyncio.sleep(0.02)  # `has_begun` is a plain question: nothing wakes who waits
                 self._environment.cancel(ActivityCancellationDetails(cancel_requested=True))
             try:
                 return _Told(await task, None, self._heartbeats)

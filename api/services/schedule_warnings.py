@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Sequence
+from dataclasses import fields
 from typing import Final
 
 from pydantic.alias_generators import to_camel
@@ -14,17 +15,14 @@ from catalogue.connected_systems import existing_profiles
 from catalogue.schedules import ExecutionMode, Schedule, ScheduleStep
 from catalogue.triggers import timetable_of
 from contracts.execution import TriggerType
-from timetable import TimetableError
+from timetable import TimetableError, TimetableFields
 
 _LIKE_THIS: Final = "indices are like this"
-_TIMES: Final = (
-    "cron_expression",
-    "days_of_week",
-    "run_times",
-    "interval_value",
-    "interval_unit",
-    "interval_window_start",
-    "interval_window_end",
+# The rest of a timetable says nothing by itself: how to read it, where it begins and ends.
+_TIMES: Final = tuple(
+    field.name
+    for field in fields(TimetableFields)
+    if field.name not in ("pattern_type", "time_zone", "start_at", "end_at")
 )
 
 # What is shown may be sent back: clients change what they have read.

@@ -173,7 +173,7 @@ async def _fired(temporal: Client, name: str, side: _Side, count: int) -> _Fired
         if left < 0:
             raise BenchError(f"{count} schedules of {name} were not there in time for their minute: try again")
         say(f"  {name}: {count} schedules are there, due in {left:.0f} s")
-        await asyncio.sleep(left)
+        await asyncio.sleep(left)  # nothing can have fired before
         fired = await _seen(
             temporal, f"WorkflowType = '{side.workflow_type}' AND StartTime >= '{due.isoformat()}'", due, count
         )

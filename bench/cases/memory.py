@@ -25,6 +25,7 @@ _SETTLE_SECONDS: Final = 10.0
 _MEGABYTE: Final = 1e6
 
 _LOOK_SECONDS: Final = 0.5
+"""Between two looks at memory under load: to read PSS the kernel walks every page of a process."""
 _RSS: Final = "MB RSS"
 
 _SERVER: Final = "Temporal server"

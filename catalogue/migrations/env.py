@@ -15,6 +15,7 @@ from catalogue.engine import configure_sqlite_writers
 
 # Two processes that migrate at the same time: one waits, then finds nothing left to do. Any fixed number serves.
 _MIGRATION_LOCK = 7_361_001
+# Between two tries to have the lock: another process migrates, which takes seconds.
 _LOCK_POLL_SECONDS = 0.1
 
 
