@@ -101,16 +101,17 @@ class Measure:
 
     @property
     def ratio_of_medians(self) -> float | None:
-        """Rota's median over the other's; None where there is no other."""
-        return statistics.median(self.rota) / statistics.median(self.baseline) if self.baseline else None
+        """Rota's median over the other's; None where there is no other, or it is 0: less than a clock tick of CPU."""
+        baseline = statistics.median(self.baseline) if self.baseline else 0
+        return statistics.median(self.rota) / baseline if baseline else None
 
     @property
     def median_of_ratios(self) -> float | None:
-        """Median of Rota's samples, each over the other's of the same round; None where there is no other.
+        """Median of Rota's samples, each over the other's of the same round; None where there is no other, or one is 0.
 
         What slows the machine for longer than a round is in both halves of a pair.
         """
-        if not self.baseline:
+        if not self.baseline or 0 in self.baseline:
             return None
         return statistics.median(rota / other for rota, other in zip(self.rota, self.baseline, strict=True))
 

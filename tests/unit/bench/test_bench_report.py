@@ -70,6 +70,13 @@ def test_with_nothing_to_compare_there_is_no_ratio() -> None:
     assert measure.median_of_ratios is None
 
 
+def test_nothing_is_a_multiple_of_what_took_less_than_a_clock_tick() -> None:
+    measure = Measure("CPU", "ms", rota=(3.0, 4.0), against="floor", baseline=(0.0, 0.0))
+
+    assert measure.ratio_of_medians is None
+    assert measure.median_of_ratios is None
+
+
 @pytest.mark.parametrize(("rota", "baseline"), [((), ()), ((1.0,), (1.0, 2.0)), ((), (1.0,))])
 def test_samples_come_in_pairs(rota: tuple[float, ...], baseline: tuple[float, ...]) -> None:
     with pytest.raises(ValueError, match=f"wall: {len(rota)} samples of Rota and {len(baseline)} to compare with"):
