@@ -6,6 +6,7 @@ Symlinks are resolved first, and what is returned is the resolved path, so that 
 
 import os
 import shutil
+import stat
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -18,21 +19,7 @@ def locate(named: str, field: str, roots: Sequence[Path]) -> Path:
     Raises:
         StepFailure: It is outside the script roots, or no path at all.
     """
-    if not roots:
-        raise StepFailure(
-            f"{field}: {named} is outside the script roots: this worker has none, so nothing runs that names a path. "
-            "Set ROTA_SCRIPT_ROOTS to the folders that steps may use.",
-            retryable=False,
-        )
-    if not named.strip():
-        raise StepFailure(f"{field} is empty", retryable=False)
-    try:
-        candidates = [root / named for root in roots]  # an absolute path stays as it is
-        path = next((path for path in candidates if os.path.lexists(path)), candidates[0]).resolve()
-        path.exists()  # says what its callers need not expect: a name too long, a folder that may not be searched
-    except (OSError, RuntimeError, ValueError) as error:  # also a loop of links, a NUL
-        raise StepFailure(f"{field}: {named!r} is not a path that can be followed: {error}", retryable=False) from None
-    _check_inside(path, named, field, roots)
+    path, _ = _locate(named, field, roots)
     return path
 
 
@@ -42,8 +29,8 @@ def locate_file(named: str, field: str, roots: Sequence[Path]) -> Path:
     Raises:
         StepFailure: It is outside the script roots, missing, a folder, or not readable.
     """
-    path = locate(named, field, roots)
-    _check_file(path, named, field)
+    path, mode = _locate(named, field, roots)
+    _check_file(mode, named, field)
     if not os.access(path, os.R_OK):
         raise StepFailure(f"{field}: {named} may not be read by the worker's user", retryable=False)
     return path
@@ -55,10 +42,10 @@ def locate_folder(named: str, field: str, roots: Sequence[Path]) -> Path:
     Raises:
         StepFailure: It is outside the script roots, missing, or no folder.
     """
-    path = locate(named, field, roots)
-    if not path.exists():
+    path, mode = _locate(named, field, roots)
+    if mode is None:
         raise StepFailure(f"{field}: no folder {named}{_where(named)}")
-    if not path.is_dir():
+    if not stat.S_ISDIR(mode):
         raise StepFailure(f"{field}: {named} is no folder", retryable=False)
     return path
 
@@ -71,15 +58,14 @@ def locate_program(named: str, field: str, roots: Sequence[Path], environment: M
     Raises:
         StepFailure: It is outside the script roots, missing, a folder, or not executable.
     """
-    path = locate(named, field, roots)
+    path, mode = _locate(named, field, roots)
     is_bare = os.path.basename(named) == named  # noqa: PTH119 - Path would drop a trailing separator
-    if is_bare and not path.exists():
+    if is_bare and mode is None:
         found = shutil.which(named, path=environment.get("PATH", ""))
         if found is None:
             raise StepFailure(f"{field}: no program {named} under the script roots or on the PATH of steps")
-        path = Path(found).resolve()
-        _check_inside(path, found, field, roots)
-    _check_file(path, named, field)
+        path, mode = _locate(found, field, roots)
+    _check_file(mode, named, field)
     if not os.access(path, os.X_OK):
         raise StepFailure(f"{field}: {named} is not executable (on POSIX, chmod +x makes it so)", retryable=False)
     return path
@@ -87,24 +73,62 @@ def locate_program(named: str, field: str, roots: Sequence[Path], environment: M
 
 def root_of(path: Path, roots: Sequence[Path]) -> Path:
     """Returns the script root that holds a located path; the innermost, where roots lie in one another."""
-    resolved = [root.resolve() for root in roots]
-    return max((root for root in resolved if path.is_relative_to(root)), key=lambda root: len(root.parts))
+    return max(_roots_of(path, roots), key=lambda root: len(root.parts))
 
 
-def _check_inside(path: Path, named: str, field: str, roots: Sequence[Path]) -> None:
-    if not any(path.is_relative_to(root.resolve()) for root in roots):
+def _locate(named: str, field: str, roots: Sequence[Path]) -> tuple[Path, int | None]:
+    """Returns a resolved path, and its `st_mode`; None where nothing is there.
+
+    As few calls of the system as can be: at each of them a thread gives way to the others, of which a busy worker has
+    many, and a step waits for that.
+    """
+    if not roots:
+        raise StepFailure(
+            f"{field}: {named} is outside the script roots: this worker has none, so nothing runs that names a path. "
+            "Set ROTA_SCRIPT_ROOTS to the folders that steps may use.",
+            retryable=False,
+        )
+    if not named.strip():
+        raise StepFailure(f"{field} is empty", retryable=False)
+    try:
+        # An absolute path stays as it is.
+        candidates = list(dict.fromkeys(os.path.join(root, named) for root in roots))  # noqa: PTH118 - as `realpath`
+        found = candidates[0]
+        if len(candidates) > 1:
+            found = next(filter(os.path.lexists, candidates), found)
+        # Not `Path.resolve`, which looks once more for loops of links: `stat` finds those, too.
+        path = Path(os.path.realpath(found))
+        mode = _mode(path)
+    except (OSError, ValueError) as error:  # also a NUL, a name too long, a folder that may not be searched
+        raise StepFailure(f"{field}: {named!r} is not a path that can be followed: {error}", retryable=False) from None
+    if not _roots_of(path, roots):
         raise StepFailure(
             f"{field}: {named} is outside the script roots. ROTA_SCRIPT_ROOTS names the folders that steps may use.",
             retryable=False,
         )
+    return path, mode
 
 
-def _check_file(path: Path, named: str, field: str) -> None:
-    if not path.exists():
+def _mode(path: Path) -> int | None:
+    try:
+        return path.stat().st_mode
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+
+
+def _roots_of(path: Path, roots: Sequence[Path]) -> list[Path]:
+    """Returns the roots that hold a resolved path, resolved."""
+    # A resolved path lies under no link: a root that is above it as it stands is resolved already.
+    holding = [root for root in roots if path.is_relative_to(root)]
+    return holding or [root for root in map(Path.resolve, roots) if path.is_relative_to(root)]
+
+
+def _check_file(mode: int | None, named: str, field: str) -> None:
+    if mode is None:
         raise StepFailure(f"{field}: no file {named}{_where(named)}")
-    if path.is_dir():
+    if stat.S_ISDIR(mode):
         raise StepFailure(f"{field}: {named} is a folder, not a file", retryable=False)
-    if not path.is_file():
+    if not stat.S_ISREG(mode):
         raise StepFailure(f"{field}: {named} is not a regular file", retryable=False)
 
 
