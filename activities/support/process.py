@@ -154,6 +154,8 @@ class _Launcher:
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._idle: list[_Supervisor] = []
+        self._dropping: asyncio.AbstractEventLoop | None = None
+        """Where it is due to look which of them are gone."""
         self._process: subprocess.Popen[bytes] | None = None
         self._channel: socket.socket | None = None
 
@@ -163,15 +165,25 @@ class _Launcher:
             return self._idle.pop() if self._idle else None
 
     def keep(self, supervisor: "_Supervisor") -> None:
-        """Takes back a supervisor that may see to another step."""
+        """Takes back a supervisor that may see to another step, until it is gone."""
         with self._lock:
             self._idle.append(supervisor)
+            if self._dropping is None or self._dropping.is_closed():
+                self._drop_later()
 
-    def drop_gone(self) -> None:
+    def _drop_later(self) -> None:
+        # Once for all of them: hundreds of steps may end within the time that one waits.
+        self._dropping = asyncio.get_running_loop()
+        self._dropping.call_later(_IDLE_SECONDS, self._drop_gone)
+
+    def _drop_gone(self) -> None:
         """Forgets the supervisors that have waited long enough."""
         with self._lock:
             gone = [other for other in self._idle if _is_at_end(other.control)]
             self._idle = [other for other in self._idle if other not in gone]
+            self._dropping = None
+            if self._idle:
+                self._drop_later()
         for other in gone:
             other.control.close()
 
@@ -319,7 +331,6 @@ class _SupervisedRun:
             if answer and not self._ending and not (end.ended or end.left or answer["error"]):
                 disengage.pop_all()
                 _launcher.keep(supervisor)
-                asyncio.get_running_loop().call_later(_IDLE_SECONDS, _launcher.drop_gone)
         self._output.feed(b"", "stdout", final=True)
         self._output.feed(b"", "stderr", final=True)
         if answer and (error := answer["error"]) is not None:
