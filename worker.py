@@ -28,6 +28,7 @@ from activities.support.upkeep import Upkeep
 from activities.support.worker_context import WorkerContext
 from catalogue.engine import Catalogue
 from contracts.ids import step_task_queue
+from runtime.garbage import collect_new_objects_alone
 from runtime.settings import Settings
 from runtime.signals import stop_requested
 from runtime.temporal import connect_when_up, register_search_attributes, take_native_logs
@@ -190,6 +191,7 @@ async def run_worker(settings: Settings, pools: Sequence[str] = ()) -> None:
             workers = [build_pool_worker(client, pool, settings, catalogue) for pool in dict.fromkeys(pools)]
         else:
             workers = [build_worker(client, catalogue, settings)]
+        collect_new_objects_alone()
         for worker in workers:
             await stack.enter_async_context(worker)
             _logger.info("worker %s on task queue %r: %s", client.identity, worker.task_queue, ", ".join(step_types()))

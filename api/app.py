@@ -1,11 +1,10 @@
 """The FastAPI application."""
 
 import asyncio
-import gc
 from collections.abc import AsyncIterator, Awaitable, Callable, MutableMapping
 from contextlib import asynccontextmanager
 from importlib.metadata import version
-from typing import Any, Final
+from typing import Any
 
 from fastapi import FastAPI
 from temporalio.client import Client
@@ -18,15 +17,12 @@ from api.request_ids import install_request_ids, mark_log_lines
 from api.routes import change_history, connected_systems, executions, health, schedules
 from api.services.feed import OutputFeed
 from catalogue.engine import Catalogue
+from runtime.garbage import collect_new_objects_alone
 from runtime.logs import configure_logging
 from runtime.settings import Settings, load_settings
 from runtime.signals import called_at_stop
 from runtime.temporal import connect, connect_when_up
 from runtime.zones import use_packaged_zones
-
-_NEW_OBJECTS: Final = 5_000
-"""After so many new objects the garbage collector looks through them. An answer of a thousand records makes some 18,000,
-none of them garbage before it is sent: with Python's 700 they were looked through 26 times."""
 
 Scope = MutableMapping[str, Any]
 AsgiApp = Callable[[Scope, Any, Any], Awaitable[None]]
@@ -103,12 +99,5 @@ def app_from_environment() -> FastAPI:
     mark_log_lines()
     use_packaged_zones()
     app = create_app(load_settings())
-    _collect_requests_alone()
+    collect_new_objects_alone()
     return app
-
-
-def _collect_requests_alone() -> None:
-    """Keeps the garbage collector away from what is there for good: going through it takes 50 ms, of any request."""
-    gc.set_threshold(_NEW_OBJECTS)
-    gc.collect()
-    gc.freeze()
