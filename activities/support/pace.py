@@ -8,16 +8,16 @@ from uuid import UUID
 _LEAST_SECONDS: Final = 0.1
 """Nobody can read a record that changes more often."""
 
-_MOST_SECONDS: Final = 2.5
+_MOST_SECONDS: Final = 5.0
 """What a list may be behind while fifty executions or more run at once."""
 
-_FORGET_SECONDS: Final = 5.0
+_FORGET_SECONDS: Final = 8.0
 """Who has not written for so long waits for a step, and does not write often. What is held back is written by a timer at
 the latest, which may be a second late."""
 
-_WRITES_A_SECOND: Final = 20
+_WRITES_A_SECOND: Final = 10
 """Of one worker, of all its executions together. A write costs it 3 ms of CPU, measured with 50 executions at once (two
-cores): these are 6 % of a core."""
+cores): these are 3 % of a core."""
 
 
 class Pace:
@@ -30,7 +30,7 @@ class Pace:
         """When each execution wrote last; who wrote last stands last."""
 
     def hold_back_seconds(self, execution_id: UUID) -> float:
-        """Takes note that an execution writes; returns for how long it holds back what follows, 0.1 to 2.5 s."""
+        """Takes note that an execution writes; returns for how long it holds back what follows, 0.1 to 5 s."""
         now = self._clock()
         self._wrote.pop(execution_id, None)
         self._wrote[execution_id] = now

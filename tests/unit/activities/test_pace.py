@@ -22,8 +22,8 @@ def test_few_executions_write_soon_and_many_seldom() -> None:
     held = [pace.hold_back_seconds(UUID(int=number)) for number in range(300)]
 
     assert held[0] == 0.1
-    assert held[19] == 1.0
-    assert held[-1] == 2.5
+    assert held[19] == 2.0
+    assert held[-1] == 5.0
     assert held == sorted(held)
 
 
@@ -32,7 +32,7 @@ def test_an_execution_counts_once_and_until_it_ends() -> None:
     for number in range(30):
         pace.hold_back_seconds(UUID(int=number))
 
-    assert pace.hold_back_seconds(UUID(int=7)) == 1.5
+    assert pace.hold_back_seconds(UUID(int=7)) == 3.0
     for number in range(1, 30):
         pace.end(UUID(int=number))
     pace.end(UUID(int=1))
@@ -46,7 +46,7 @@ def test_an_execution_that_waits_for_a_step_does_not_count() -> None:
     for number in range(50):
         pace.hold_back_seconds(UUID(int=number))
 
-    clock.now = 5.5
+    clock.now = 8.5
 
     assert pace.hold_back_seconds(UUID(int=50)) == 0.1
 
@@ -57,4 +57,4 @@ def test_the_hold_is_never_outside_its_bounds(writes: list[tuple[int, float]]) -
     pace = Pace(clock)
     for number, later in writes:
         clock.now += later
-        assert 0.1 <= pace.hold_back_seconds(UUID(int=number)) <= 2.5
+        assert 0.1 <= pace.hold_back_seconds(UUID(int=number)) <= 5.0
