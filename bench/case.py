@@ -73,9 +73,10 @@ def find_cases() -> dict[str, Case]:
 async def interleaved(
     rounds: int, quantities: Sequence[Quantity], rota: Side, against: Mapping[str, Side]
 ) -> list[Measure]:
-    """Measures all sides in turn: what it is measured against, then Rota, again and again.
+    """Measures all sides in turn, again and again, every other round in the other order.
 
-    One round more comes first and does not count.
+    What one side leaves to the server to do, such as timers that are due later, then slows no side more than another. One
+    round more comes first and does not count.
 
     Args:
         rounds: How many count.
@@ -86,8 +87,8 @@ async def interleaved(
     sides = {**against, "Rota": rota}
     taken: dict[str, list[Sample]] = {name: [] for name in sides}
     for number in range(rounds + 1):
-        for name, side in sides.items():
-            sample = await side()
+        for name in reversed(sides) if number % 2 else sides:
+            sample = await sides[name]()
             if number > 0:
                 taken[name].append(sample)
         if number > 0:

@@ -44,10 +44,10 @@ async def test_the_sides_take_turns_and_the_first_round_does_not_count() -> None
     quantities = [Quantity("wall", "ms", {"stock": target}), Quantity("size", "B")]
     measures = await interleaved(2, quantities, rota, {"floor": floor, "stock": stock})
 
-    assert ran == ["floor", "stock", "Rota"] * 3
+    assert ran == ["floor", "stock", "Rota", "Rota", "stock", "floor", "floor", "stock", "Rota"]
     assert measures == [
-        Measure("wall", "ms", (6.0, 9.0), "floor", (4.0, 7.0)),
-        Measure("wall", "ms", (6.0, 9.0), "stock", (5.0, 8.0), target),
+        Measure("wall", "ms", (4.0, 9.0), "floor", (6.0, 7.0)),
+        Measure("wall", "ms", (4.0, 9.0), "stock", (5.0, 8.0), target),
         Measure("size", "B", (-1.0, -1.0), "floor", (-1.0, -1.0)),
         Measure("size", "B", (-1.0, -1.0), "stock", (-1.0, -1.0)),
     ]
