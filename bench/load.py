@@ -1,21 +1,20 @@
 """Load as `wrk` makes it: `python -m bench.load` asks again and again over connections that stay open.
 
-Each connection sends a request, reads the answer, and sends the next: so many are under way at any time. It speaks just
-as much HTTP as that takes, so that it is not what limits the rate: a client library takes ten times the CPU.
+Each connection sends a request, reads the answer, and sends the next: so many are under way at any time.
 """
 
 import asyncio
 import json
 import sys
 import time
+from contextlib import AsyncExitStack
 from dataclasses import asdict, dataclass, field
 from itertools import count
 from typing import Final, Self
 
+from bench.http import Connection, HttpError, connected
 from bench.report import Summary
 
-_HEAD_END: Final = b"\r\n\r\n"
-_LENGTH: Final = b"\r\ncontent-length:"
 _PATIENCE_SECONDS: Final = 60
 """A machine that is busy otherwise may give no answer in the time that is asked for."""
 
@@ -68,67 +67,19 @@ class Load:
         return cls(**json.loads(text))
 
 
-class _Connection(asyncio.Protocol):
-    """Sends one request after another, and notes how long each answer took."""
-
-    def __init__(self, request: Request, numbers: "count[int]", failed: asyncio.Future[None]) -> None:
-        self.answers: list[tuple[float, float]] = []
-        """When each came, and how many seconds after its request."""
-        self._sent = 0.0
-        self._request = request
-        self._numbers = numbers
-        self._failed = failed
-        self._expected = b"HTTP/1.1 %d " % request.status
-        self._received = b""
-        lines = [
-            f"{'GET' if request.body is None else 'POST'} {request.path} HTTP/1.1",
-            f"Host: 127.0.0.1:{request.port}",
-        ]
-        lines += [f"{name}: {value}" for name, value in request.headers.items()]
-        if request.body is not None:
-            lines += ["Content-Type: application/json"]
-        self._head = "\r\n".join(lines).encode()
-
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport)  # noqa: S101 - what a TCP connection has
-        self._transport = transport
-        self._send()
-
-    def _send(self) -> None:
-        self._sent = time.perf_counter()
-        if self._request.body is None:
-            self._transport.write(self._head + _HEAD_END)
-            return
-        body = self._request.body.replace("<number>", str(next(self._numbers))).encode()
-        self._transport.write(b"%s%s %d%s%s" % (self._head, b"\r\nContent-Length:", len(body), _HEAD_END, body))
-
-    def data_received(self, data: bytes) -> None:
-        self._received += data
-        head_size = self._received.find(_HEAD_END)
-        if head_size < 0:
-            return
-        head = self._received[:head_size].lower() + b"\r\n"
-        at = head.find(_LENGTH)
-        if not self._received.startswith(self._expected) or at < 0:
-            self._fail(self._received[:1000].decode(errors="replace"))
-            return
-        at += len(_LENGTH)
-        if len(self._received) < head_size + len(_HEAD_END) + int(head[at : head.index(b"\r", at)]):
-            return
-        self._received = b""
+async def _ask_again_and_again(
+    connection: Connection, request: Request, numbers: "count[int]", taken: list[tuple[float, float]]
+) -> None:
+    """Sends one request after another; notes when each answer came, and how many seconds after its request."""
+    method = "GET" if request.body is None else "POST"
+    while True:
+        body = request.body and request.body.replace("<number>", str(next(numbers)))
+        sent = time.perf_counter()
+        status, answer = await connection.ask(method, request.path, body)
         came = time.perf_counter()
-        self.answers.append((came, came - self._sent))
-        self._send()
-
-    def connection_lost(self, error: Exception | None) -> None:
-        self._fail(f"the connection was lost: {error or 'closed by the server'}")
-
-    def close(self) -> None:
-        self._transport.abort()
-
-    def _fail(self, message: str) -> None:
-        if not self._failed.done():
-            self._failed.set_exception(LoadError(message))
+        if status != request.status:
+            raise LoadError(f"{status}: {answer[:1000].decode(errors='replace')}")
+        taken.append((came, came - sent))
 
 
 async def put_load(request: Request) -> Load:
@@ -138,28 +89,28 @@ async def put_load(request: Request) -> Load:
         LoadError: An answer had another status, or a connection was lost.
         OSError: Nothing listens.
     """
-    loop = asyncio.get_running_loop()
-    failed: asyncio.Future[None] = loop.create_future()
     # Another number than that of any process before this one.
     numbers = count(time.time_ns())
-    connections = []
-    for _ in range(request.connections):
-        _, connection = await loop.create_connection(
-            lambda: _Connection(request, numbers, failed), "127.0.0.1", request.port
-        )
-        connections.append(connection)
-    begin = time.perf_counter() + request.warm_up_seconds
+    answers: list[tuple[float, float]] = []
     taken: list[float] = []
-    await asyncio.wait({failed}, timeout=request.warm_up_seconds)
-    while not taken and not failed.done() and time.perf_counter() - begin < _PATIENCE_SECONDS:
-        await asyncio.wait({failed}, timeout=request.seconds)
-        end = time.perf_counter()
-        taken = [seconds for connection in connections for came, seconds in connection.answers if came >= begin]
-    if failed.done():
-        failed.result()
-    failed.cancel()
-    for connection in connections:
-        connection.close()
+    async with AsyncExitStack() as stack:
+        asking = set[asyncio.Task[None]]()
+        for _ in range(request.connections):
+            connection = await stack.enter_async_context(connected(request.port, request.headers))
+            asking.add(asyncio.create_task(_ask_again_and_again(connection, request, numbers, answers)))
+        for task in asking:
+            stack.callback(task.cancel)
+        begin = time.perf_counter() + request.warm_up_seconds
+        ended, _ = await asyncio.wait(asking, timeout=request.warm_up_seconds, return_when=asyncio.FIRST_COMPLETED)
+        while not taken and not ended and time.perf_counter() - begin < _PATIENCE_SECONDS:
+            ended, _ = await asyncio.wait(asking, timeout=request.seconds, return_when=asyncio.FIRST_COMPLETED)
+            end = time.perf_counter()
+            taken = [seconds for came, seconds in answers if came >= begin]
+        for task in ended:
+            try:
+                task.result()
+            except HttpError as error:
+                raise LoadError(str(error)) from None
     if not taken:
         raise LoadError(f"{request.path}: no answer within {_PATIENCE_SECONDS} s")
     summary = Summary.of(taken)
