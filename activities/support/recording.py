@@ -238,7 +238,8 @@ def _begin(connection: Connection, request: OpenRequest) -> Opened | None:
     begun = [step.step_id for step in together]
     if begun:
         begin_steps(connection, begun)
-        reach_group(connection, execution.id, plan[0].group)
+        if plan[0].group > execution.current_group:
+            reach_group(connection, execution.id, plan[0].group)
     return Opened(
         decision="run",
         total_steps=execution.total_steps,
