@@ -268,7 +268,7 @@ class ExecutionRequest(BaseModel):
 class ExecutionResult(BaseModel):
     """What a `ScheduleExecution` workflow answers."""
 
-    execution_id: UUID | None
+    execution_id: UUID | None = None
     """None for a fire that was skipped: it is no execution."""
     outcome: str
     """An execution status, or `Skipped`."""

@@ -189,6 +189,14 @@ SCENARIOS: Final[dict[str, Run]] = {
     "held-back-to-the-end": _execution(
         lambda: Record(plan(*(step(f"s{n}", n) for n in range(4))), hold_back_seconds=3600)
     ),
+    # From here on payloads leave out what is None.
+    "none-left-out": _execution(
+        lambda: Record(
+            plan(*(step(f"s{n}", n) for n in range(4)), step("flaky", 4, does="flaky", max_attempts=3), step("z", 5)),
+            hold_back_seconds=0.4,
+        )
+    ),
+    "none-left-out-continued-as-new": _execution(lambda: Record(plan(*(step(f"s{n}", n) for n in range(24))))),
     "upkeep": _upkeep,
     "upkeep-with-retention": _upkeep,
 }
