@@ -29,7 +29,7 @@ DEFAULT_ADDRESS = "localhost:7233"
 
 
 class _JsonConverter(PydanticJSONPlainPayloadConverter):
-    """Leaves out the fields of models that are None, a fourth of what an execution writes into its history.
+    """Leaves out the fields of models that are None: a tenth of the history of an execution whose steps print nothing.
 
     With 50 executions of four steps at once that saved 3 % of the CPU, half of it in the server. What is left out is read
     as the field's default, so that has to be None.
