@@ -56,6 +56,11 @@ def waiting_reason(step: ExecutionStep) -> str:
     return last_line(said) if step["status"] == StepStatus.QUEUED and said != before else ""
 
 
+def not_begun_reason(execution: ExecutionDetail) -> str:
+    """Returns why a queued execution waits, where that is known."""
+    return last_line(execution["errorMessage"] or "") if execution["status"] == ExecutionStatus.QUEUED else ""
+
+
 def count_statuses(steps: Iterable[ExecutionStep]) -> str:
     """Returns how many steps are in which state: `300 Completed, 2 Failed`."""
     counts = Counter(step["status"] for step in steps)

@@ -22,7 +22,15 @@ from cli.console import (
 )
 from cli.follow import Sight, follow
 from cli.live_view import LiveView
-from cli.summary import group_numbers, has_ended, print_summary, step_message, waiting_reason, was_started
+from cli.summary import (
+    group_numbers,
+    has_ended,
+    not_begun_reason,
+    print_summary,
+    step_message,
+    waiting_reason,
+    was_started,
+)
 from contracts.execution import ExecutionStatus, StepStatus
 
 _EXIT_INTERRUPTED: Final = 130
@@ -98,7 +106,8 @@ def _watch_lines(sights: Iterator[Sight], console: Console) -> ExecutionDetail:
 class ChangeLog:
     """Says what changed since the last look: a line for each state of the execution and of each step.
 
-    Why a step waits is known some seconds after it began to: that is a line of its own, once, as it counts the seconds.
+    Why a step or the execution waits is known some seconds after it began to: that is a line of its own, once, as it counts
+    the seconds.
 
     Each has the time of what it tells, but none has an earlier one than the line above it: what was reused of another
     execution has ended long ago.
@@ -137,7 +146,11 @@ class ChangeLog:
     def _status_change(self, execution: ExecutionDetail, now: datetime) -> list[tuple[datetime, str]]:
         before, self._status = self._status, execution["status"]
         if self._status == before:
-            return []
+            why = not_begun_reason(execution)
+            if not why or execution["id"] in self._explained:
+                return []
+            self._explained.add(execution["id"])
+            return [(now, f"{execution['scheduleName']}: {self._status}: {why}")]
         at = execution["completedAt"]
         # Nothing says when it was paused.
         if before in (None, ExecutionStatus.QUEUED) and self._status != ExecutionStatus.PAUSED:

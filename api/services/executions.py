@@ -11,6 +11,7 @@ from uuid import UUID, uuid4
 
 from sqlalchemy import Connection
 from sqlmodel.ext.asyncio.session import AsyncSession
+from temporalio.api.enums.v1 import TaskQueueType
 from temporalio.client import WorkflowFailureError
 from temporalio.service import RPCError, RPCStatusCode
 
@@ -42,6 +43,7 @@ from catalogue.executions import (
     get_execution,
     get_step_records,
     groups_of,
+    is_held_back,
     list_active_executions,
     list_retries,
     open_execution,
@@ -356,10 +358,24 @@ async def show_execution(context: Context, execution_id: UUID) -> ExecutionDetai
         for record in records
     ]
     return ExecutionDetailOut(
-        **_fields(execution).model_dump() | {"current_step_index": current},
+        **_fields(execution).model_dump()
+        | {
+            "current_step_index": current,
+            "error_message": execution.error_message or await _why_not_begun(context, execution),
+        },
         steps=steps,
         progress=_progress(current, records, steps),
     )
+
+
+async def _why_not_begun(context: Context, execution: Execution) -> str | None:
+    """Says what an execution waits for that no worker has begun; None where it is too early, or nobody knows."""
+    if execution.status is not ExecutionStatus.QUEUED:
+        return None
+    if is_held_back(execution):
+        return "Waiting until the execution before has ended."
+    workflows = TaskQueueType.TASK_QUEUE_TYPE_WORKFLOW
+    return await why_queued(context.temporal, context.task_queue, None, execution.queued_at, workflows)
 
 
 def _has_unwritten(records: Sequence[StepRecord], live: Mapping[UUID, LiveStep]) -> bool:

@@ -30,8 +30,8 @@ _TIMEOUT: Final = timedelta(seconds=2)
 _LAST_EVENTS: Final = 40
 _MORE_EVENTS: Final = 200
 _PAGES: Final = 5
-"""A step in a row leaves six events, one of many that run together three. Some 840 have what a row of quick steps does in
-two and a half seconds, the longest for which writes are held back. A server gives 256 at once."""
+"""A step in a row leaves six events, one of many that run together three. Some 840 have what a row of quick steps does while
+its writes are held back: where that is for longer, as many more executions share the worker. A server gives 256 at once."""
 
 Told = TypeVar("Told", StepOutcome, StepHeartbeat)
 
@@ -39,7 +39,7 @@ _POLL_TIMEOUT: Final = timedelta(seconds=75)
 """A worker asks for work at least once a minute; the server remembers one that is gone for some minutes more."""
 
 _PATIENCE: Final = timedelta(seconds=5)
-"""A step that waits longer for a worker says what for."""
+"""What waits longer for a worker says what for."""
 
 
 @dataclass(frozen=True)
@@ -194,16 +194,31 @@ async def count_pollers(client: Client, task_queue: str, kind: TaskQueueType.Val
     return len({poller.identity for poller in answer.pollers if poller.last_access_time.ToDatetime(UTC) > recent})
 
 
-async def why_queued(client: Client, task_queue: str, worker_pool: str | None, since: datetime) -> str | None:
-    """Says what a step waits for that no worker has taken for a while; None where it is too early, or nobody knows."""
+async def why_queued(
+    client: Client,
+    task_queue: str,
+    worker_pool: str | None,
+    since: datetime,
+    kind: TaskQueueType.ValueType = TaskQueueType.TASK_QUEUE_TYPE_ACTIVITY,
+) -> str | None:
+    """Says what a step, or a workflow, waits for that no worker has taken for a while.
+
+    Args:
+        client: Asks Temporal.
+        task_queue: Where the workflows wait, and the steps that name no pool.
+        worker_pool: The pool that the step names; None for a workflow.
+        since: When it began to wait.
+        kind: What waits: an activity, or a workflow.
+
+    Returns:
+        A sentence; None where it is too early, or nobody knows.
+    """
     waited = utc_now() - since
     if waited < _PATIENCE:
         return None
     where = f"the pool {worker_pool!r}" if worker_pool else f"the task queue {task_queue!r}"
     try:
-        workers = await count_pollers(
-            client, step_task_queue(task_queue, worker_pool), TaskQueueType.TASK_QUEUE_TYPE_ACTIVITY
-        )
+        workers = await count_pollers(client, step_task_queue(task_queue, worker_pool), kind)
     except (RPCError, RuntimeError, TimeoutError):
         return None
     if workers:

@@ -12,9 +12,11 @@ from sqlalchemy import Connection
 from sqlalchemy.exc import OperationalError
 from temporalio.client import WorkflowExecution
 
+from catalogue.engine import Catalogue
 from contracts.execution import FinishedStep
 from tests.integration.stack import Rota, Run
 from tests.waiting import eventually
+from worker import build_worker
 
 
 def executable(path: str, **fields: Any) -> dict[str, Any]:
@@ -224,6 +226,21 @@ async def test_one_that_no_worker_has_begun_is_cancelled_at_once(api: Rota) -> N
 
     assert answer.status_code == 200
     assert answer.json()["status"] == "Cancelled"
+
+
+async def test_one_that_no_worker_has_begun_says_so_after_a_while(api: Rota, catalogue: Catalogue) -> None:
+    execution_id = await api.run(await api.create(executable("/bin/true")))
+    assert (await api.execution(execution_id))["errorMessage"] is None
+
+    waiting = await api.until(execution_id, lambda execution: execution["errorMessage"] is not None)
+
+    assert waiting["status"] == "Queued"
+    assert waiting["errorMessage"].endswith(
+        f" s: no worker serves the task queue {api.settings.task_queue!r}. Start one with `rota worker`."
+    )
+    async with build_worker(api.temporal, catalogue, api.settings):
+        ended = await api.ended(execution_id)
+    assert (ended["status"], ended["errorMessage"]) == ("Complete", None)
 
 
 async def test_editing_or_deleting_the_schedule_leaves_a_running_execution_alone(rota: Rota) -> None:

@@ -104,6 +104,8 @@ async def test_a_fire_that_is_held_back_waits_until_nothing_is_active(
     await fire(rota, schedule)
     waiting = await until_fired(rota, schedule, 1)
     assert waiting["status"] == "Queued"
+    shown = await rota.execution(waiting["id"])
+    assert shown["errorMessage"] == "Waiting until the execution before has ended."
     await fire(rota, schedule)
     await until_skipped(rota, schedule, 1)
     second = await rota.run(schedule)

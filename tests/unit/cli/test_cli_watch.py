@@ -179,6 +179,18 @@ def test_why_a_step_waits_is_told_once_when_it_is_known() -> None:
     assert look(errorMessage=waiting(7), **tried) == [f"[1/1] one: Queued, attempt 2: {waiting(7)}"]
 
 
+def test_why_an_execution_waits_is_told_once_when_it_is_known() -> None:
+    log = ChangeLog()
+
+    def look(why: str | None, status: str = "Queued") -> list[str]:
+        return told(log, execution(status, [[step("one")]], startedAt=None, errorMessage=why))
+
+    assert look(None) == ["Identity sync: Queued"]
+    assert look("Waiting for 5 s: no worker.") == ["Identity sync: Queued: Waiting for 5 s: no worker."]
+    assert look("Waiting for 6 s: no worker.") == []
+    assert look(None, "InProgress") == ["Identity sync: InProgress"]
+
+
 def test_of_many_that_wait_for_the_same_one_says_it() -> None:
     log = ChangeLog()
     told(log, execution("InProgress", [[step(name, "Queued") for name in "abc"]]))
@@ -284,6 +296,11 @@ def test_a_wide_display_shows_all_there_is() -> None:
     ):
         assert part in lines[4]
     assert lines[4].endswith("worker-1")
+
+
+def test_the_display_says_why_an_execution_is_not_begun() -> None:
+    queued = execution("Queued", [[step("one")]], startedAt=None, errorMessage="Waiting for 9 s: no worker.")
+    assert rendered(queued, width=110)[0] == "Identity sync  Queued  21.0s  Waiting for 9 s: no worker."
 
 
 @pytest.mark.parametrize("width", [20, 30, 49, 50, 79, 80, 109, 110, 300])
