@@ -4,6 +4,7 @@
 Symlinks are resolved first, and what is returned is the resolved path, so that a link changed later leads nowhere else.
 """
 
+import errno
 import os
 import shutil
 import stat
@@ -64,7 +65,7 @@ def locate_program(named: str, field: str, roots: Sequence[Path], environment: M
         found = shutil.which(named, path=environment.get("PATH", ""))
         if found is None:
             raise StepFailure(f"{field}: no program {named} under the script roots or on the PATH of steps")
-        path, mode = _locate(found, field, roots)
+        path, mode = _locate(os.path.abspath(found), field, roots)  # noqa: PTH100 - links are still to be resolved
     _check_file(mode, named, field)
     if not os.access(path, os.X_OK):
         raise StepFailure(f"{field}: {named} is not executable (on POSIX, chmod +x makes it so)", retryable=False)
@@ -72,7 +73,7 @@ def locate_program(named: str, field: str, roots: Sequence[Path], environment: M
 
 
 def root_of(path: Path, roots: Sequence[Path]) -> Path:
-    """Returns the script root that holds a located path; the innermost, where roots lie in one another."""
+    """Returns the script root that holds a located path; the innermost, where resolved roots lie in one another."""
     return max(_roots_of(path, roots), key=lambda root: len(root.parts))
 
 
@@ -90,16 +91,14 @@ def _locate(named: str, field: str, roots: Sequence[Path]) -> tuple[Path, int | 
         )
     if not named.strip():
         raise StepFailure(f"{field} is empty", retryable=False)
+    # An absolute path stays as it is.
+    candidates = list(dict.fromkeys(str(root / named) for root in roots))
     try:
-        # An absolute path stays as it is.
-        candidates = list(dict.fromkeys(os.path.join(root, named) for root in roots))  # noqa: PTH118 - as `realpath`
         found = candidates[0]
         if len(candidates) > 1:
             found = next(filter(os.path.lexists, candidates), found)
-        # Not `Path.resolve`, which looks once more for loops of links: `stat` finds those, too.
-        path = Path(os.path.realpath(found))
-        mode = _mode(path)
-    except (OSError, ValueError) as error:  # also a NUL, a name too long, a folder that may not be searched
+        path, mode = _resolved(found)
+    except (OSError, ValueError) as error:  # a loop of links, a NUL, a name too long, a folder that may not be searched
         raise StepFailure(f"{field}: {named!r} is not a path that can be followed: {error}", retryable=False) from None
     if not _roots_of(path, roots):
         raise StepFailure(
@@ -109,15 +108,20 @@ def _locate(named: str, field: str, roots: Sequence[Path]) -> tuple[Path, int | 
     return path, mode
 
 
-def _mode(path: Path) -> int | None:
+def _resolved(found: str) -> tuple[Path, int | None]:
     try:
-        return path.stat().st_mode
+        # Strict, as it otherwise gives up at a loop of links: what a `..` behind it leads over is then not looked at.
+        path = os.path.realpath(found, strict=True)
+        return Path(path), os.stat(path).st_mode  # noqa: PTH116 - as `realpath`
     except (FileNotFoundError, NotADirectoryError):
-        return None
+        path = os.path.realpath(found)
+    if os.path.realpath(path) != path:
+        raise OSError(errno.ELOOP, os.strerror(errno.ELOOP))
+    return Path(path), None
 
 
 def _roots_of(path: Path, roots: Sequence[Path]) -> list[Path]:
-    """Returns the roots that hold a resolved path, resolved."""
+    """Returns the roots that hold a resolved path, resolved; as a worker has them, they are."""
     # A resolved path lies under no link: a root that is above it as it stands is resolved already.
     holding = [root for root in roots if path.is_relative_to(root)]
     return holding or [root for root in map(Path.resolve, roots) if path.is_relative_to(root)]

@@ -83,6 +83,22 @@ def test_paths_that_are_none_are_refused(roots: list[Path]) -> None:
         locate_file("x" * 5000, "scriptPath", roots)
 
 
+def test_a_loop_of_links_leads_past_no_other_link(roots: list[Path], tmp_path: Path) -> None:
+    program(tmp_path / "elsewhere" / "a.sh")
+    (roots[0] / "loop").symlink_to(roots[0] / "loop")
+    (roots[0] / "leak").symlink_to(tmp_path / "elsewhere")
+    for named in ("loop/../leak/a.sh", "missing/../loop/../leak/a.sh", "missing/../loop/../leak/missing"):
+        assert refused(named, roots).startswith("scriptPath: ")
+        with pytest.raises(StepFailure, match=r"^database: .* not a path that can be followed"):
+            locate(named, "database", roots)
+
+
+def test_an_end_of_a_path_that_says_nothing_is_left_out(roots: list[Path]) -> None:
+    script = program(roots[1] / "sub" / "b.sh")
+    assert locate_file("sub/b.sh/", "scriptPath", roots) == script
+    assert locate_folder("sub/.", "workingDirectory", roots) == roots[0] / "sub"
+
+
 def test_files_say_what_is_wrong_with_them(roots: list[Path]) -> None:
     with pytest.raises(StepFailure, match=r"^scriptPath: no file missing\.ps1 under the script roots$"):
         locate_file("missing.ps1", "scriptPath", roots)
@@ -126,6 +142,16 @@ def test_a_bare_name_is_looked_up_on_the_path_after_the_roots(roots: list[Path],
     for nowhere in (environment, {}):
         with pytest.raises(StepFailure, match=r"^executablePath: no program missing under the script roots or on the"):
             locate_program("missing", "executablePath", roots, nowhere)
+
+
+def test_what_a_relative_path_entry_leads_to_is_looked_for_there_alone(
+    roots: list[Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    program(tmp_path / "elsewhere" / "sub" / "tool")
+    program(roots[0] / "sub" / "tool")
+    with pytest.raises(StepFailure, match=r"^executablePath: .*/elsewhere/sub/tool is outside the script roots"):
+        locate_program("tool", "executablePath", roots, {"PATH": "sub"})
 
 
 def test_the_root_of_a_path_is_the_innermost(roots: list[Path], tmp_path: Path) -> None:
