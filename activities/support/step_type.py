@@ -8,6 +8,7 @@ from typing import Any, ClassVar, Generic, Protocol, TypeVar
 
 from pydantic import BaseModel, ConfigDict
 from pydantic.alias_generators import to_camel
+from pydantic_core import to_jsonable_python
 
 from activities.support.output import OutputTail
 from activities.support.worker_context import WorkerContext
@@ -117,8 +118,9 @@ class StepRun(Generic[Config]):
         self.on_change()
 
     def remember(self, **memo: Any) -> None:
-        """Keeps values for the next attempt; what a worker that dies had not yet told Temporal is lost with it."""
-        self.memo.update(memo)
+        """Keeps values for the next attempt, as JSON; what a worker that dies had not yet told Temporal is lost with it."""
+        # Plain from here on: of a model on its way through Temporal what is None would be left out.
+        self.memo.update(to_jsonable_python(memo))
         self.on_change()
 
     async def remember_surely(self, **memo: Any) -> None:

@@ -92,11 +92,22 @@ def edit_action(**fields: Any) -> Callable[[ScheduleHandle], Awaitable[None]]:
         edit_spec,
         edit_action(args=[{"schedule_id": str(uuid.uuid4()), "schedule_name": "other", "trigger": "Cron"}]),
         edit_action(args=[]),
+        edit_action(args=["what", "else"]),
         edit_action(task_queue="nobody"),
         edit_action(typed_search_attributes=TypedSearchAttributes.empty),
         edit_action(execution_timeout=timedelta(seconds=1)),
     ],
-    ids=["deleted", "paused", "times", "input", "no input", "task queue", "search attributes", "timeout"],
+    ids=[
+        "deleted",
+        "paused",
+        "times",
+        "input",
+        "no input",
+        "other input",
+        "task queue",
+        "search attributes",
+        "timeout",
+    ],
 )
 async def test_what_was_changed_by_hand_is_repaired(
     api: Rota,
@@ -168,6 +179,14 @@ async def test_what_has_not_drifted_is_left_alone(api: Rota, upkeep: Upkeep, fie
     kept = await keep_triggers(upkeep)
 
     assert (kept.checked, kept.repaired, kept.removed) == (1, 0, 0)
+
+
+async def test_an_input_that_another_version_wrote_in_another_way_is_left_alone(api: Rota, upkeep: Upkeep) -> None:
+    schedule, handle = await cron_schedule(api)
+    written = {"schedule_id": schedule["id"], "schedule_name": schedule["name"], "trigger": "Cron"}
+    await edit_action(args=[written | {"execution_id": None, "carried": None}])(handle)
+
+    assert (await keep_triggers(upkeep)).repaired == 0
 
 
 @pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)

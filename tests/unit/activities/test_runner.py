@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import pytest
-from pydantic import Field, field_validator
+from pydantic import BaseModel, Field, field_validator
 from temporalio.activity import ActivityCancellationDetails
 from temporalio.exceptions import ApplicationError
 from temporalio.testing import ActivityEnvironment
@@ -32,6 +32,11 @@ from runtime.secrets import Sealed, SecretBox
 BOX = SecretBox("the key of these tests")
 CANARY = "S3cret-canary"
 VARIABLE = "canary of a variable"
+
+
+class Page(BaseModel):
+    at: int
+    last: int | None = None
 
 
 class ProbeConfig(StepConfig):
@@ -64,7 +69,7 @@ class Probe(StepType[ProbeConfig]):
             case "fail for good":
                 raise StepFailure("it broke", retryable=False)
             case "remember":
-                step.remember(run="r1")
+                step.remember(run="r1", page=Page(at=7))
             case "remember its end":
                 step.remember(run="r1")
                 step.begins_anew = True
@@ -296,7 +301,8 @@ async def test_what_a_step_remembers_is_in_its_heartbeats() -> None:
 
     await attempt({"does": "remember"}, environment=environment)
 
-    assert heartbeats[-1].memo == {"run": "r1"}
+    # Plain, whatever it was: nothing of it is left out on its way.
+    assert heartbeats[-1].memo == {"run": "r1", "page": {"at": 7, "last": None}}
     assert heartbeats[-1].worker.endswith(f"@{heartbeats[-1].host}")
 
 
