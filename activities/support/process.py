@@ -168,7 +168,8 @@ class _Launcher:
         """Takes back a supervisor that may see to another step, until it is gone."""
         with self._lock:
             self._idle.append(supervisor)
-            if self._dropping is None or self._dropping.is_closed():
+            # Another loop may have ended before it came to that.
+            if self._dropping is not asyncio.get_running_loop():
                 self._drop_later()
 
     def _drop_later(self) -> None:
@@ -181,9 +182,10 @@ class _Launcher:
         with self._lock:
             gone = [other for other in self._idle if _is_at_end(other.control)]
             self._idle = [other for other in self._idle if other not in gone]
-            self._dropping = None
-            if self._idle:
-                self._drop_later()
+            if self._dropping is asyncio.get_running_loop():
+                self._dropping = None
+                if self._idle:
+                    self._drop_later()
         for other in gone:
             other.control.close()
 

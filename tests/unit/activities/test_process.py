@@ -547,6 +547,28 @@ async def test_a_launcher_and_a_waiting_supervisor_that_are_killed_are_replaced(
     await until(lambda: not first.is_running())
 
 
+async def test_supervisors_that_are_gone_are_forgotten(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(process, "_IDLE_SECONDS", 0.02)
+    launcher = process._Launcher()
+    pairs = [socket.socketpair() for _ in range(3)]
+
+    def keep(number: int) -> None:
+        pairs[number][0].settimeout(0)
+        launcher.keep(process._Supervisor(pairs[number][0], None))
+
+    async def keep_in_a_loop_that_ends() -> None:
+        keep(0)
+
+    await asyncio.to_thread(asyncio.run, keep_in_a_loop_that_ends())
+    keep(1)
+    keep(2)
+    for gone, left in ((0, 2), (1, 1), (2, 0)):
+        pairs[gone][1].close()
+        await until(lambda gone=gone: pairs[gone][0].fileno() == -1)  # type: ignore[misc]
+        assert sum(ours.fileno() != -1 for ours, _ in pairs) == left
+    assert launcher.idle_supervisor() is None
+
+
 @linux_only
 def test_a_step_that_no_process_is_to_be_had_for_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse() -> int:
