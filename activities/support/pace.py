@@ -9,7 +9,7 @@ _LEAST_SECONDS: Final = 0.1
 """Nobody can read a record that changes more often."""
 
 _MOST_SECONDS: Final = 5.0
-"""What a list may be behind while fifty executions or more run at once."""
+"""What a list may be behind while fifty executions or more run at once, with the second that a timer may be late."""
 
 _FORGET_SECONDS: Final = 8.0
 """Who has not written for so long waits for a step, and does not write often. What is held back is written by a timer at

@@ -28,10 +28,10 @@ _TIMEOUT: Final = timedelta(seconds=2)
 """Live detail is an extra: a page does not wait longer for it."""
 
 _LAST_EVENTS: Final = 40
-_MORE_EVENTS: Final = 200
-_PAGES: Final = 5
-"""A step in a row leaves six events, one of many that run together three. Some 840 have what a row of quick steps does while
-its writes are held back: where that is for longer, as many more executions share the worker. A server gives 256 at once."""
+_MORE_EVENTS: Final = 256
+_PAGES: Final = 11
+"""A step in a row leaves six events, one of many that run together three. Some 2,600 have all that can be held back: what
+two slices of the plan hold, as the next one comes with a write. A server gives 256 at once."""
 
 Told = TypeVar("Told", StepOutcome, StepHeartbeat)
 
