@@ -2,6 +2,7 @@
 
 import importlib
 import pkgutil
+import random
 import sys
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -73,10 +74,10 @@ def find_cases() -> dict[str, Case]:
 async def interleaved(
     rounds: int, quantities: Sequence[Quantity], rota: Side, against: Mapping[str, Side]
 ) -> list[Measure]:
-    """Measures all sides in turn, again and again, every other round in the other order.
+    """Measures all sides in turn, again and again, in an order that is drawn anew for each round.
 
-    What one side leaves to the server to do, such as timers that are due later, then slows no side more than another. One
-    round more comes first and does not count.
+    None comes twice in a row. So what one side leaves to the server to do, such as timers that are due later, does not
+    always slow the same other one, of three or more. One round more comes first and does not count.
 
     Args:
         rounds: How many count.
@@ -86,8 +87,14 @@ async def interleaved(
     """
     sides = {**against, "Rota": rota}
     taken: dict[str, list[Sample]] = {name: [] for name in sides}
+    # The same in each measurement.
+    drawn = random.Random(0)  # noqa: S311 - nothing secret
+    last = ""
     for number in range(rounds + 1):
-        for name in reversed(sides) if number % 2 else sides:
+        first = drawn.choice([name for name in sides if name != last])
+        rest = [name for name in sides if name != first]
+        for name in (first, *drawn.sample(rest, len(rest))):
+            last = name
             sample = await sides[name]()
             if number > 0:
                 taken[name].append(sample)

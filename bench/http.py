@@ -14,7 +14,7 @@ _LENGTH: Final = b"\r\ncontent-length:"
 
 
 class HttpError(Exception):
-    """A connection was lost, or an answer cannot be read; the message says which."""
+    """There is no connection, or an answer cannot be read; the message says why."""
 
 
 class Connection(asyncio.Protocol):
@@ -62,7 +62,11 @@ class Connection(asyncio.Protocol):
             return
         at += len(_LENGTH)
         begin = head_size + len(_HEAD_END)
-        if len(self._received) < begin + int(head[at : head.index(b"\r", at)]):
+        missing = begin + int(head[at : head.index(b"\r", at)]) - len(self._received)
+        if missing > 0:
+            return
+        if missing < 0:
+            self._fail("an answer is longer than it says")
             return
         answer = int(head.split(b" ", 2)[1]), self._received[begin:]
         self._received = b""
@@ -84,11 +88,14 @@ async def connected(port: int, headers: Mapping[str, str]) -> AsyncIterator[Conn
     """Opens a connection to a port on 127.0.0.1 and closes it at the end; `headers` go with every request.
 
     Raises:
-        OSError: Nothing listens.
+        HttpError: Nothing listens.
     """
-    transport, connection = await asyncio.get_running_loop().create_connection(
-        lambda: Connection(port, headers), "127.0.0.1", port
-    )
+    try:
+        transport, connection = await asyncio.get_running_loop().create_connection(
+            lambda: Connection(port, headers), "127.0.0.1", port
+        )
+    except OSError as error:
+        raise HttpError(f"no connection to port {port}: {error.strerror or error}") from None
     try:
         yield connection
     finally:

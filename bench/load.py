@@ -86,31 +86,30 @@ async def put_load(request: Request) -> Load:
     """Asks for some seconds.
 
     Raises:
-        LoadError: An answer had another status, or a connection was lost.
-        OSError: Nothing listens.
+        LoadError: An answer had another status, or there is no connection any more.
     """
     # Another number than that of any process before this one.
     numbers = count(time.time_ns())
     answers: list[tuple[float, float]] = []
     taken: list[float] = []
-    async with AsyncExitStack() as stack:
-        asking = set[asyncio.Task[None]]()
-        for _ in range(request.connections):
-            connection = await stack.enter_async_context(connected(request.port, request.headers))
-            asking.add(asyncio.create_task(_ask_again_and_again(connection, request, numbers, answers)))
-        for task in asking:
-            stack.callback(task.cancel)
-        begin = time.perf_counter() + request.warm_up_seconds
-        ended, _ = await asyncio.wait(asking, timeout=request.warm_up_seconds, return_when=asyncio.FIRST_COMPLETED)
-        while not taken and not ended and time.perf_counter() - begin < _PATIENCE_SECONDS:
-            ended, _ = await asyncio.wait(asking, timeout=request.seconds, return_when=asyncio.FIRST_COMPLETED)
-            end = time.perf_counter()
-            taken = [seconds for came, seconds in answers if came >= begin]
-        for task in ended:
-            try:
+    try:
+        async with AsyncExitStack() as stack:
+            asking = set[asyncio.Task[None]]()
+            for _ in range(request.connections):
+                connection = await stack.enter_async_context(connected(request.port, request.headers))
+                asking.add(asyncio.create_task(_ask_again_and_again(connection, request, numbers, answers)))
+            for task in asking:
+                stack.callback(task.cancel)
+            begin = time.perf_counter() + request.warm_up_seconds
+            ended, _ = await asyncio.wait(asking, timeout=request.warm_up_seconds, return_when=asyncio.FIRST_COMPLETED)
+            while not taken and not ended and time.perf_counter() - begin < _PATIENCE_SECONDS:
+                ended, _ = await asyncio.wait(asking, timeout=request.seconds, return_when=asyncio.FIRST_COMPLETED)
+                end = time.perf_counter()
+                taken = [seconds for came, seconds in answers if came >= begin]
+            for task in ended:
                 task.result()
-            except HttpError as error:
-                raise LoadError(str(error)) from None
+    except HttpError as error:
+        raise LoadError(str(error)) from None
     if not taken:
         raise LoadError(f"{request.path}: no answer within {_PATIENCE_SECONDS} s")
     summary = Summary.of(taken)
@@ -120,5 +119,5 @@ async def put_load(request: Request) -> Load:
 if __name__ == "__main__":
     try:
         print(json.dumps(asdict(asyncio.run(put_load(Request.of(sys.argv[1]))))))
-    except (LoadError, OSError) as failure:
+    except LoadError as failure:
         sys.exit(str(failure))

@@ -17,6 +17,7 @@ from typing import IO, Final
 import httpx
 from temporalio.service import RPCError
 
+from bench.http import HttpError
 from bench.runs import BenchError, FloorClient, RotaClient
 from cli.client import api_key_file
 from runtime.children import end_child, start_child
@@ -137,7 +138,7 @@ async def running_stack(database_url: str = "", *, with_workers: bool = True) ->
         log = stack.enter_context((folder / "log").open("a+b"))
         try:
             yield await _start(stack, folder, log, database_url, with_workers=with_workers)
-        except (BenchError, httpx.TransportError, RPCError) as error:
+        except (BenchError, HttpError, httpx.TransportError, RPCError) as error:
             raise BenchError(f"{error or type(error).__name__}\n{_last_lines(log)}") from None
 
 

@@ -1,5 +1,6 @@
 import pkgutil
 import string
+from itertools import pairwise
 
 import pytest
 
@@ -42,14 +43,23 @@ async def test_the_sides_take_turns_and_the_first_round_does_not_count() -> None
 
     target = Target("ratio", "at most", 2)
     quantities = [Quantity("wall", "ms", {"stock": target}), Quantity("size", "B")]
-    measures = await interleaved(2, quantities, rota, {"floor": floor, "stock": stock})
+    measures = await interleaved(20, quantities, rota, {"floor": floor, "stock": stock})
 
-    assert ran == ["floor", "stock", "Rota", "Rota", "stock", "floor", "floor", "stock", "Rota"]
+    rounds = [ran[at : at + 3] for at in range(0, len(ran), 3)]
+    assert len(rounds) == 21
+    assert all(sorted(names) == ["Rota", "floor", "stock"] for names in rounds)
+    assert len({*map(tuple, rounds)}) == 6, "every order"
+    assert all(before != after for before, after in pairwise(ran))
+    places = {
+        name: tuple(float(at + 1) for at, other in enumerate(ran) if other == name and at >= 3)
+        for name in ("Rota", "floor", "stock")
+    }
+    nothing = (-1.0,) * 20
     assert measures == [
-        Measure("wall", "ms", (4.0, 9.0), "floor", (6.0, 7.0)),
-        Measure("wall", "ms", (4.0, 9.0), "stock", (5.0, 8.0), target),
-        Measure("size", "B", (-1.0, -1.0), "floor", (-1.0, -1.0)),
-        Measure("size", "B", (-1.0, -1.0), "stock", (-1.0, -1.0)),
+        Measure("wall", "ms", places["Rota"], "floor", places["floor"]),
+        Measure("wall", "ms", places["Rota"], "stock", places["stock"], target),
+        Measure("size", "B", nothing, "floor", nothing),
+        Measure("size", "B", nothing, "stock", nothing),
     ]
 
 
