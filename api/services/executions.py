@@ -328,9 +328,12 @@ async def show_execution(context: Context, execution_id: UUID) -> ExecutionDetai
     execution, records = await context.catalogue.read_short(read)
     live: Mapping[UUID, LiveStep] = {}
     latest: Known = {}
+    message = execution.error_message
     if not execution.status.is_terminal:
         answer = await live_steps(context.temporal, execution.workflow_id)
         live = answer or {}
+        if answer is not None:  # a Temporal that cannot say is not waited for twice
+            message = message or await _why_not_begun(context, execution)
         # Between two steps, in the pause before another attempt, or while no worker is there.
         idle = answer == {} and execution.status is ExecutionStatus.IN_PROGRESS
         if idle or (live and _has_unwritten(records, live)):
@@ -358,11 +361,7 @@ async def show_execution(context: Context, execution_id: UUID) -> ExecutionDetai
         for record in records
     ]
     return ExecutionDetailOut(
-        **_fields(execution).model_dump()
-        | {
-            "current_step_index": current,
-            "error_message": execution.error_message or await _why_not_begun(context, execution),
-        },
+        **_fields(execution).model_dump() | {"current_step_index": current, "error_message": message},
         steps=steps,
         progress=_progress(current, records, steps),
     )
