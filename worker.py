@@ -28,7 +28,7 @@ from activities.support.upkeep import Upkeep
 from activities.support.worker_context import WorkerContext
 from catalogue.engine import Catalogue
 from contracts.ids import step_task_queue
-from runtime.garbage import collect_new_objects_alone
+from runtime.memory import collect_new_objects_alone
 from runtime.settings import Settings
 from runtime.signals import stop_requested
 from runtime.temporal import connect_when_up, register_search_attributes, take_native_logs

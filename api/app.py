@@ -17,8 +17,8 @@ from api.request_ids import install_request_ids, mark_log_lines
 from api.routes import change_history, connected_systems, executions, health, schedules
 from api.services.feed import OutputFeed
 from catalogue.engine import Catalogue
-from runtime.garbage import collect_new_objects_alone
 from runtime.logs import configure_logging
+from runtime.memory import collect_new_objects_alone, give_back_freed_memory
 from runtime.settings import Settings, load_settings
 from runtime.signals import called_at_stop
 from runtime.temporal import connect, connect_when_up
@@ -66,8 +66,10 @@ def create_app(settings: Settings, *, temporal: Client | None = None) -> FastAPI
         )
         # A run needs the search attributes, and no worker may have been there yet.
         registering = asyncio.create_task(connect_when_up()) if temporal is None else None
+        trimming = asyncio.create_task(give_back_freed_memory())
         with called_at_stop(outputs.end):
             yield
+        trimming.cancel()
         if registering is not None:
             registering.cancel()
         await outputs.close()
