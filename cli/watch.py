@@ -1,5 +1,6 @@
 """Following an execution to its end: live on a terminal, a line for each change elsewhere."""
 
+import re
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from operator import itemgetter
@@ -34,6 +35,7 @@ from cli.summary import (
 from contracts.execution import ExecutionStatus, StepStatus
 
 _EXIT_INTERRUPTED: Final = 130
+_NUMBER: Final = re.compile(r"\d+")
 _NOT_BEGUN: Final = frozenset({StepStatus.PENDING, StepStatus.WAITING})
 
 
@@ -117,6 +119,8 @@ class ChangeLog:
         self._status: str | None = None
         self._steps: dict[str, tuple[str, int]] = {}
         self._explained: set[str] = set()
+        self._reason = ""
+        """Why the execution waits, but for the seconds, as it was told last."""
         self._away = False
         self._told_to = datetime.min.replace(tzinfo=UTC)
 
@@ -147,9 +151,10 @@ class ChangeLog:
         before, self._status = self._status, execution["status"]
         if self._status == before:
             why = not_begun_reason(execution)
-            if not why or execution["id"] in self._explained:
+            reason = _NUMBER.sub("", why)
+            if reason in {"", self._reason}:
                 return []
-            self._explained.add(execution["id"])
+            self._reason = reason
             return [(now, f"{execution['scheduleName']}: {self._status}: {why}")]
         at = execution["completedAt"]
         # Nothing says when it was paused.

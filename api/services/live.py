@@ -222,7 +222,7 @@ async def why_queued(
     except (RPCError, RuntimeError, TimeoutError):
         return None
     if workers:
-        return f"Waiting for {waited.seconds} s: no worker of {where} is free."
+        return f"Waiting for {waited.seconds} s: no worker of {where} is free, or the last one has just gone."
     start = f"rota worker --pool {worker_pool}" if worker_pool else "rota worker"
     return f"Waiting for {waited.seconds} s: no worker serves {where}. Start one with `{start}`."
 
