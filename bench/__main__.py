@@ -132,7 +132,7 @@ async def _measure(cases: Sequence[Case], extent: Extent, database: str | None) 
         async with running_stack(url) as stack:
             versions = await Versions.running(stack.rota.temporal, url)
             results = [await _measure_case(case, stack, extent) for case in cases]
-    return Report(Machine.this(), versions, tuple(results))
+    return Report(Machine.this(), versions, tuple(results), quick=extent.quick)
 
 
 async def _measure_case(case: Case, stack: Stack, extent: Extent) -> CaseResult:

@@ -1,3 +1,4 @@
+import dataclasses
 import json
 
 import pytest
@@ -166,3 +167,13 @@ def test_the_json_keeps_every_sample() -> None:
     assert memory["baseline_summary"] is None
     assert memory["ratio_of_medians"] is None
     assert memory["met"] is True
+
+
+def test_a_quick_report_says_so_and_judges_nothing() -> None:
+    quick = dataclasses.replace(REPORT, quick=True)
+
+    assert "These figures mean nothing" in quick.as_markdown()
+    assert "| case | measure |" not in quick.as_markdown()
+    assert "These figures mean nothing" not in REPORT.as_markdown()
+    assert "| case | measure |" in REPORT.as_markdown()
+    assert (quick.as_json()["quick"], REPORT.as_json()["quick"]) == (True, False)
