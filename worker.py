@@ -28,7 +28,7 @@ from activities.support.upkeep import Upkeep
 from activities.support.worker_context import WorkerContext
 from catalogue.engine import Catalogue
 from contracts.ids import step_task_queue
-from runtime.memory import collect_new_objects_alone
+from runtime.memory import collect_new_objects_alone, give_back_freed_memory
 from runtime.settings import Settings
 from runtime.signals import stop_requested
 from runtime.temporal import connect_when_up, register_search_attributes, take_native_logs
@@ -195,10 +195,12 @@ async def run_worker(settings: Settings, pools: Sequence[str] = ()) -> None:
         for worker in workers:
             await stack.enter_async_context(worker)
             _logger.info("worker %s on task queue %r: %s", client.identity, worker.task_queue, ", ".join(step_types()))
-        keeping = None if pools else asyncio.create_task(_keep_upkeep(client, settings))
+        beside = [asyncio.create_task(give_back_freed_memory())]
+        if not pools:
+            beside.append(asyncio.create_task(_keep_upkeep(client, settings)))
         await stop_requested()
-        if keeping is not None:
-            keeping.cancel()
+        for task in beside:
+            task.cancel()
         _logger.info("stopping: running steps get %s", settings.drain_seconds)
     _logger.info("worker stopped")
 
