@@ -7,6 +7,7 @@ import sys
 from typing import Final
 
 _TRIM_SECONDS: Final = 30.0
+"""Between two times: nothing tells that much was freed, and it takes milliseconds whether it was or not."""
 
 _NEW_OBJECTS: Final = 5_000
 """After so many new objects the collector looks through them. An answer of a thousand records makes some 18,000, none of
