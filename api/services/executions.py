@@ -28,7 +28,7 @@ from api.models.executions import (
     StepAttemptOut,
 )
 from api.models.schedules import RunStarted
-from api.services.live import Known, LiveStep, live_steps, steps_begun_last, take_up, why_queued
+from api.services.live import Known, LiveExecution, LiveStep, live_execution, steps_begun_last, take_up, why_queued
 from api.services.schedules import found_schedule
 from catalogue.api_keys import ApiKey
 from catalogue.connected_systems import CatalogueLookup
@@ -220,8 +220,9 @@ def _check_not_ended(execution: Execution, verb: str) -> None:
 
 async def _is_in_last_group(context: Context, execution: Execution) -> bool:
     """Whether the last step group runs, or has run: nothing comes before which a pause could hold."""
-    running = await live_steps(context.temporal, execution.workflow_id) or {}
-    groups = await context.catalogue.read_short(partial(groups_of, record_ids=list(running))) if running else []
+    running = await live_execution(context.temporal, execution.workflow_id)
+    steps = list(running.steps) if running else []
+    groups = await context.catalogue.read_short(partial(groups_of, record_ids=steps)) if steps else []
     current = max([execution.current_group, *groups])
     return execution.status is ExecutionStatus.IN_PROGRESS and current + 1 >= execution.total_groups
 
@@ -327,43 +328,60 @@ async def show_execution(context: Context, execution_id: UUID) -> ExecutionDetai
 
     execution, records = await context.catalogue.read_short(read)
     live: Mapping[UUID, LiveStep] = {}
-    latest: Known = {}
-    message = execution.error_message
-    if not execution.status.is_terminal:
-        answer = await live_steps(context.temporal, execution.workflow_id)
-        live = answer or {}
-        if answer is not None:  # a Temporal that cannot say is not waited for twice
-            message = message or await _why_not_begun(context, execution)
+    latest: Known | None = None
+    why_not_begun: str | None = None
+    # A Temporal that cannot say is not waited for twice.
+    if not execution.status.is_terminal and (running := await live_execution(context.temporal, execution.workflow_id)):
+        live = running.steps
+        why_not_begun = await _why_not_begun(context, execution)
         # Between two steps, in the pause before another attempt, or while no worker is there.
-        idle = answer == {} and execution.status is ExecutionStatus.IN_PROGRESS
+        idle = not live and execution.status is ExecutionStatus.IN_PROGRESS
         if idle or (live and _has_unwritten(records, live)):
-
-            def all_found(known: Known) -> bool:
-                begun = records[: _count_begun(records, {*live, *known})]
-                return all(record.id in known or record.id in live or record.status.is_terminal for record in begun)
-
-            unwritten = {record.id for record in records if not record.status.is_terminal}
-            latest = await steps_begun_last(context.temporal, execution.workflow_id, unwritten, all_found)
+            latest = await _steps_begun_last(context, execution, records, running)
+            if latest is not None and running.is_continued and not _are_found(records, live, latest):
+                # It has continued since they were read: a run writes all that it knows before it does.
+                execution, records = await context.catalogue.read_short(read)
             for record in records:
-                take_up(record, latest)
+                take_up(record, latest or {})
     waiting = await _waiting(context, records, live)
     # What has ended says so itself: steps that it never reached are Cancelled.
-    begun = 0 if execution.status.is_terminal else _count_begun(records, {*live, *latest})
+    begun = 0 if execution.status.is_terminal else _count_begun(records, {*live, *(latest or {})})
     current = max(execution.current_group, records[begun - 1].group if begun else 0)
     steps = [
         _step(
             record,
             live.get(record.id),
             waiting.get(record.worker_pool),
+            latest,
             has_begun=record.position < begun,
-            taken_at=latest[record.id].taken_at if record.id in latest else None,
         )
         for record in records
     ]
     return ExecutionDetailOut(
-        **_fields(execution).model_dump() | {"current_step_index": current, "error_message": message},
+        **_fields(execution).model_dump()
+        | {"current_step_index": current, "error_message": execution.error_message or why_not_begun},
         steps=steps,
         progress=_progress(current, records, steps),
+    )
+
+
+async def _steps_begun_last(
+    context: Context, execution: Execution, records: Sequence[StepRecord], running: LiveExecution
+) -> Known | None:
+    return await steps_begun_last(
+        context.temporal,
+        execution.workflow_id,
+        {record.id for record in records if not record.status.is_terminal},
+        partial(_are_found, records, running.steps),
+        run_id=running.run_id,
+    )
+
+
+def _are_found(records: Sequence[StepRecord], live: Mapping[UUID, LiveStep], known: Known) -> bool:
+    """Whether a step is known of, and of each that has begun how it stands."""
+    begun = records[: _count_begun(records, {*live, *known})]
+    return bool(live or known) and all(
+        record.id in known or record.id in live or record.status.is_terminal for record in begun
     )
 
 
@@ -454,9 +472,9 @@ def _step(
     record: StepRecord,
     live: LiveStep | None,
     waiting: str | None,
+    latest: Known | None,
     *,
     has_begun: bool,
-    taken_at: datetime | None,
 ) -> ExecutionStepOut:
     status, started_at, progress = record.status, record.started_at, _stored_progress(record)
     attempts, host, message = record.attempts, record.host, record.error_message
@@ -468,9 +486,12 @@ def _step(
         if live.heartbeat is not None:
             host, progress, activity_id = live.heartbeat.host, live.heartbeat.progress, live.heartbeat.activity_id
     elif has_begun and not status.is_terminal:
-        # It has ended, and how it did is about to be written.
-        status = StepStatus.PROCESSING if status in _NOT_BEGUN else status
-        started_at = started_at or taken_at
+        # It was handed out after Temporal was asked what runs, or has ended, and how it did is about to be written.
+        started_at = started_at or (latest[record.id].taken_at if latest and record.id in latest else None)
+        if latest is not None and started_at is None:
+            status = StepStatus.QUEUED
+        elif status in _NOT_BEGUN:
+            status = StepStatus.PROCESSING
     system, profile = record.resolved.get("system") or {}, record.resolved.get("profile") or {}
     return ExecutionStepOut(
         id=record.id,

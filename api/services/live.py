@@ -55,8 +55,19 @@ class LiveStep:
     last_failure: str | None
 
 
-async def live_steps(client: Client, workflow_id: str) -> dict[UUID, LiveStep] | None:
-    """Returns the steps of an execution that are queued or running, by record id; None where Temporal cannot say."""
+@dataclass(frozen=True)
+class LiveExecution:
+    """The workflow of an execution as it stood when Temporal was asked."""
+
+    run_id: str
+    is_continued: bool
+    """Whether runs came before this one: what they did was written before it began, and is not in its history."""
+    steps: Mapping[UUID, LiveStep]
+    """The steps that are queued or running, by record id."""
+
+
+async def live_execution(client: Client, workflow_id: str) -> LiveExecution | None:
+    """Returns what Temporal knows of an execution right now; None where it cannot say."""
     try:
         # The first call of all makes the connection, and may take longer for that than it may itself.
         async with asyncio.timeout(_TIMEOUT.total_seconds()):
@@ -77,7 +88,8 @@ async def live_steps(client: Client, workflow_id: str) -> dict[UUID, LiveStep] |
             heartbeat=await _heartbeat(pending),
             last_failure=pending.last_failure.message or None,
         )
-    return live
+    first_run_id = description.raw_description.workflow_execution_info.first_run_id
+    return LiveExecution(description.run_id, description.run_id != first_run_id, live)
 
 
 @dataclass(frozen=True)
@@ -100,7 +112,8 @@ async def steps_begun_last(
     workflow_id: str,
     unwritten: Collection[UUID],
     is_enough: Callable[[Known], bool] = lambda _: True,
-) -> Known:
+    run_id: str | None = None,
+) -> Known | None:
     """Returns the steps of an execution that were begun last, by record id.
 
     Args:
@@ -108,14 +121,15 @@ async def steps_begun_last(
         workflow_id: The workflow of the execution.
         unwritten: The steps of whose ends the catalogue does not know yet: the outcomes of others are not read.
         is_enough: Whether what is known is all that is needed; else events from before are read, some hundred at most.
+        run_id: The run of the workflow that is asked for; the latest one where it is not given.
 
     Returns:
-        What Temporal says; nothing where it cannot.
+        What Temporal says; None where it cannot.
     """
     history = _LastEvents(unwritten)
     request = GetWorkflowExecutionHistoryReverseRequest(
         namespace=client.namespace,
-        execution=WorkflowExecution(workflow_id=workflow_id),
+        execution=WorkflowExecution(workflow_id=workflow_id, run_id=run_id or ""),
         maximum_page_size=_LAST_EVENTS,
     )
     with contextlib.suppress(RPCError, RuntimeError, TimeoutError):
@@ -126,7 +140,8 @@ async def steps_begun_last(
                 if not answer.next_page_token or is_enough(history.steps):
                     break
                 request.next_page_token, request.maximum_page_size = answer.next_page_token, _MORE_EVENTS
-    return history.steps
+            return history.steps
+    return None
 
 
 class _LastEvents:

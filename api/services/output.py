@@ -10,7 +10,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from api.context import Context
 from api.errors import NotFound
 from api.services.feed import Follower
-from api.services.live import live_steps, steps_begun_last, take_up
+from api.services.live import live_execution, steps_begun_last, take_up
 from catalogue.executions import Execution, StepRecord, get_execution, get_step_record
 from catalogue.output import Piece, read_output, stored_attempts
 from catalogue.retention import is_output_removed
@@ -141,7 +141,7 @@ async def _find_step(context: Context, execution_id: UUID, step_id: UUID, only: 
         is_removed = await is_output_removed(session, execution)
     if not (record.status.is_terminal or execution.status.is_terminal):
         # One that has just ended shows so: then its tail, which is not written yet, is to be seen too.
-        take_up(record, await steps_begun_last(context.temporal, execution.workflow_id, {record.id}))
+        take_up(record, await steps_begun_last(context.temporal, execution.workflow_id, {record.id}) or {})
     attempts = [StepAttempt.model_validate(attempt) for attempt in record.attempt_history or []]
     history = {attempt.number: attempt for attempt in attempts}
     # One that runs is the one after those that have ended; a record without a history tells of the last one itself.
@@ -256,6 +256,7 @@ async def _note_of_running(context: Context, step: _Step, text: OutputText) -> b
     """Returns a line, once, where the output of a running step is not stored before its end."""
     if step.is_over or not text.is_empty:
         return b""
-    live = await live_steps(context.temporal, step.execution.workflow_id) or {}
-    heartbeat = live[step.record.id].heartbeat if step.record.id in live else None
+    execution = await live_execution(context.temporal, step.execution.workflow_id)
+    running = execution.steps.get(step.record.id) if execution else None
+    heartbeat = running.heartbeat if running else None
     return b"" if heartbeat is None or heartbeat.stores_output else text.say_once(no_catalogue(heartbeat.worker))
