@@ -16,10 +16,10 @@ demo: $(READY) ## run the example schedule, twice, on real Temporal and print wh
 dev: $(READY) ## Temporal with its Web UI, the API and a worker, in the foreground
 	@$(BIN)/rota dev
 
+# Tests wait a good part of the time: more of them at once than a small machine has cores.
 test: $(READY) ## the test suite
-	@$(BIN)/pytest -n auto --maxprocesses 4 --dist worksteal
+	@$(BIN)/pytest -n 4 --dist worksteal
 
-# Most of them wait most of the time: more of them at once than there are cores.
 test-faults: $(READY) ## killed servers, outages, lost workers
 	@$(BIN)/pytest -m faults -n 4 --dist worksteal
 
