@@ -12,7 +12,7 @@ from rich.text import Text
 from cli.client import ExecutionDetail, ExecutionStep, StepProgress
 from cli.console import duration, elapsed, last_line, parse_time, printable, status_text
 from cli.follow import Sight
-from cli.summary import count_statuses, group_numbers, not_begun_reason, step_message
+from cli.summary import count_statuses, execution_waiting_reason, group_numbers, step_message
 from contracts.execution import StepStatus
 
 # The progress of the groups has states without blanks: CompletedWithWarning.
@@ -137,7 +137,7 @@ class LiveView:
 def _title(execution: ExecutionDetail, now: datetime) -> Text:
     name, status = printable(execution["scheduleName"]), status_text(execution["status"])
     took = duration(elapsed(execution["startedAt"] or execution["queuedAt"], execution["completedAt"], now))
-    why = not_begun_reason(execution)
+    why = execution_waiting_reason(execution)
     told = f"  {took}  {why}" if why else f"  {took}"
     return Text.assemble((name, "bold"), "  ", status, told, no_wrap=True, overflow="ellipsis")
 

@@ -56,9 +56,9 @@ def waiting_reason(step: ExecutionStep) -> str:
     return last_line(said) if step["status"] == StepStatus.QUEUED and said != before else ""
 
 
-def not_begun_reason(execution: ExecutionDetail) -> str:
-    """Returns why a queued execution waits, where that is known."""
-    return last_line(execution["errorMessage"] or "") if execution["status"] == ExecutionStatus.QUEUED else ""
+def execution_waiting_reason(execution: ExecutionDetail) -> str:
+    """Returns why an execution waits for a worker or for another execution, where that is known."""
+    return "" if has_ended(execution) else last_line(execution["errorMessage"] or "")
 
 
 def count_statuses(steps: Iterable[ExecutionStep]) -> str:

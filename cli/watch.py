@@ -24,9 +24,9 @@ from cli.console import (
 from cli.follow import Sight, follow
 from cli.live_view import LiveView
 from cli.summary import (
+    execution_waiting_reason,
     group_numbers,
     has_ended,
-    not_begun_reason,
     print_summary,
     step_message,
     waiting_reason,
@@ -150,7 +150,7 @@ class ChangeLog:
     def _status_change(self, execution: ExecutionDetail, now: datetime) -> list[tuple[datetime, str]]:
         before, self._status = self._status, execution["status"]
         if self._status == before:
-            why = not_begun_reason(execution)
+            why = execution_waiting_reason(execution)
             reason = _NUMBER.sub("", why)
             if reason in {"", self._reason}:
                 return []

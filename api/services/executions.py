@@ -329,11 +329,11 @@ async def show_execution(context: Context, execution_id: UUID) -> ExecutionDetai
     execution, records = await context.catalogue.read_short(read)
     live: Mapping[UUID, LiveStep] = {}
     latest: Known | None = None
-    why_not_begun: str | None = None
+    awaited: str | None = None
     # A Temporal that cannot say is not waited for twice.
     if not execution.status.is_terminal and (running := await live_execution(context.temporal, execution.workflow_id)):
         live = running.steps
-        why_not_begun = await _why_not_begun(context, execution)
+        awaited = await _what_it_waits_for(context, execution, running)
         # Between two steps, in the pause before another attempt, or while no worker is there.
         idle = not live and execution.status is ExecutionStatus.IN_PROGRESS
         if idle or (live and _has_unwritten(records, live)):
@@ -359,7 +359,7 @@ async def show_execution(context: Context, execution_id: UUID) -> ExecutionDetai
     ]
     return ExecutionDetailOut(
         **_fields(execution).model_dump()
-        | {"current_step_index": current, "error_message": execution.error_message or why_not_begun},
+        | {"current_step_index": current, "error_message": execution.error_message or awaited},
         steps=steps,
         progress=_progress(current, records, steps),
     )
@@ -385,14 +385,14 @@ def _are_found(records: Sequence[StepRecord], live: Mapping[UUID, LiveStep], kno
     )
 
 
-async def _why_not_begun(context: Context, execution: Execution) -> str | None:
-    """Says what an execution waits for that no worker has begun; None where it is too early, or nobody knows."""
-    if execution.status is not ExecutionStatus.QUEUED:
-        return None
+async def _what_it_waits_for(context: Context, execution: Execution, running: LiveExecution) -> str | None:
+    """Says what an execution waits for that no worker takes up; None where it is too early, or nobody knows."""
     if is_held_back(execution):
         return "Waiting until the execution before has ended."
+    if running.waits_since is None:
+        return None
     workflows = TaskQueueType.TASK_QUEUE_TYPE_WORKFLOW
-    return await why_queued(context.temporal, context.task_queue, None, execution.queued_at, workflows)
+    return await why_queued(context.temporal, context.task_queue, None, running.waits_since, workflows)
 
 
 def _has_unwritten(records: Sequence[StepRecord], live: Mapping[UUID, LiveStep]) -> bool:

@@ -9,7 +9,7 @@ from typing import Final, TypeVar
 from uuid import UUID
 
 from temporalio.api.common.v1 import Payload, WorkflowExecution
-from temporalio.api.enums.v1 import PendingActivityState, TaskQueueType
+from temporalio.api.enums.v1 import PendingActivityState, PendingWorkflowTaskState, TaskQueueType
 from temporalio.api.history.v1 import HistoryEvent
 from temporalio.api.taskqueue.v1 import TaskQueue
 from temporalio.api.workflow.v1 import PendingActivityInfo
@@ -62,6 +62,8 @@ class LiveExecution:
     run_id: str
     is_continued: bool
     """Whether runs came before this one: what they did was written before it began, and is not in its history."""
+    waits_since: datetime | None
+    """When the workflow began to wait for a worker; None where it has one, or waits for something else."""
     steps: Mapping[UUID, LiveStep]
     """The steps that are queued or running, by record id."""
 
@@ -88,8 +90,15 @@ async def live_execution(client: Client, workflow_id: str) -> LiveExecution | No
             heartbeat=await _heartbeat(pending),
             last_failure=pending.last_failure.message or None,
         )
-    first_run_id = description.raw_description.workflow_execution_info.first_run_id
-    return LiveExecution(description.run_id, description.run_id != first_run_id, live)
+    raw = description.raw_description
+    task = raw.pending_workflow_task
+    waits = task.state == PendingWorkflowTaskState.PENDING_WORKFLOW_TASK_STATE_SCHEDULED
+    return LiveExecution(
+        run_id=description.run_id,
+        is_continued=description.run_id != raw.workflow_execution_info.first_run_id,
+        waits_since=task.scheduled_time.ToDatetime(UTC) if waits else None,
+        steps=live,
+    )
 
 
 @dataclass(frozen=True)

@@ -82,6 +82,13 @@ async def test_a_cancel_while_no_worker_is_there_ends_with_the_next_one(cluster:
 
     assert answer.status_code == 202
     assert await gone(pid)
+
+    async def what_it_waits_for() -> str:
+        waiting = await cluster.execution(execution_id)
+        assert waiting["status"] == "InProgress"
+        return waiting["errorMessage"] or ""
+
+    assert (await eventually(what_it_waits_for)).endswith("is free, or the last one has just gone.")
     await cluster.start_worker()
     ended = await cluster.ended(execution_id)
     # The step itself was lost before the cancel could reach it.
