@@ -3,6 +3,7 @@
 import asyncio
 import logging
 from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
 from itertools import groupby
@@ -28,7 +29,16 @@ from api.models.executions import (
     StepAttemptOut,
 )
 from api.models.schedules import RunStarted
-from api.services.live import Known, LiveExecution, LiveStep, live_execution, steps_begun_last, take_up, why_queued
+from api.services.live import (
+    Known,
+    LatestSteps,
+    LiveExecution,
+    LiveStep,
+    live_execution,
+    steps_begun_last,
+    take_up,
+    why_queued,
+)
 from api.services.schedules import found_schedule
 from catalogue.api_keys import ApiKey
 from catalogue.connected_systems import CatalogueLookup
@@ -43,6 +53,7 @@ from catalogue.executions import (
     get_execution,
     get_step_records,
     groups_of,
+    has_active_execution,
     is_held_back,
     list_active_executions,
     list_retries,
@@ -319,40 +330,80 @@ async def _signal(
     return _fields(execution), done(execution.status)
 
 
-async def show_execution(context: Context, execution_id: UUID) -> ExecutionDetailOut:
-    """Returns an execution with its steps; what runs right now is asked of Temporal."""
+@dataclass(frozen=True)
+class _Sight:
+    """An execution as its records tell of it, and what Temporal knows beyond them."""
+
+    execution: Execution
+    records: Sequence[StepRecord]
+    running: LiveExecution | None = None
+    """None where it has ended, or Temporal cannot say."""
+    latest: LatestSteps | None = None
+    """None where there was no need to ask."""
+
+    @property
+    def live(self) -> Mapping[UUID, LiveStep]:
+        return self.running.steps if self.running else {}
+
+    @property
+    def known(self) -> Known:
+        return self.latest.known if self.latest else {}
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether it is known how each step stands that may have begun."""
+        if self.latest is None or self.running is None or not self.running.is_continued:
+            return True
+        return _are_found(self.records, self.live, self.known)
+
+
+async def _look(context: Context, execution_id: UUID) -> _Sight:
+    """Reads the records of an execution, and then asks Temporal what runs and, where that matters, what ended last."""
 
     def read(connection: Connection) -> tuple[Execution, Sequence[StepRecord]]:
         execution = _found(read_execution(connection, execution_id), execution_id)
         return execution, get_step_records(connection, execution_id)
 
     execution, records = await context.catalogue.read_short(read)
-    live: Mapping[UUID, LiveStep] = {}
-    latest: Known | None = None
-    awaited: str | None = None
-    # A Temporal that cannot say is not waited for twice.
-    if not execution.status.is_terminal and (running := await live_execution(context.temporal, execution.workflow_id)):
-        live = running.steps
-        awaited = await _what_it_waits_for(context, execution, running)
-        # Between two steps, in the pause before another attempt, or while no worker is there.
-        idle = not live and execution.status is ExecutionStatus.IN_PROGRESS
-        if idle or (live and _has_unwritten(records, live)):
-            latest = await _steps_begun_last(context, execution, records, running)
-            if latest is not None and running.is_continued and not _are_found(records, live, latest):
-                # It has continued since they were read: a run writes all that it knows before it does.
-                execution, records = await context.catalogue.read_short(read)
-            for record in records:
-                take_up(record, latest or {})
+    running = None
+    if not execution.status.is_terminal:
+        running = await live_execution(context.temporal, execution.workflow_id)
+    if running is None:  # a Temporal that cannot say is not waited for twice
+        return _Sight(execution, records)
+    # Between two steps, in the pause before another attempt, or while no worker is there.
+    idle = not running.steps and execution.status is ExecutionStatus.IN_PROGRESS
+    if not idle and not (running.steps and _has_unwritten(records, running.steps)):
+        return _Sight(execution, records, running)
+    latest = await steps_begun_last(
+        context.temporal,
+        execution.workflow_id,
+        {record.id for record in records if not record.status.is_terminal},
+        partial(_are_found, records, running.steps),
+        run_id=running.run_id,
+    )
+    return _Sight(execution, records, running, latest)
+
+
+async def show_execution(context: Context, execution_id: UUID) -> ExecutionDetailOut:
+    """Returns an execution with its steps; what runs right now is asked of Temporal."""
+    sight = await _look(context, execution_id)
+    if not sight.is_whole:
+        # It has continued since its records were read: a run writes all that it knows before it does.
+        sight = await _look(context, execution_id)
+    execution, records, live = sight.execution, sight.records, sight.live
+    for record in records:
+        take_up(record, sight.known)
+    awaited = await _what_it_waits_for(context, execution, sight.running) if sight.running else None
     waiting = await _waiting(context, records, live)
     # What has ended says so itself: steps that it never reached are Cancelled.
-    begun = 0 if execution.status.is_terminal else _count_begun(records, {*live, *(latest or {})})
+    begun = 0 if execution.status.is_terminal else _count_begun(records, {*live, *sight.known})
     current = max(execution.current_group, records[begun - 1].group if begun else 0)
     steps = [
         _step(
             record,
             live.get(record.id),
             waiting.get(record.worker_pool),
-            latest,
+            sight,
             has_begun=record.position < begun,
         )
         for record in records
@@ -362,18 +413,6 @@ async def show_execution(context: Context, execution_id: UUID) -> ExecutionDetai
         | {"current_step_index": current, "error_message": execution.error_message or awaited},
         steps=steps,
         progress=_progress(current, records, steps),
-    )
-
-
-async def _steps_begun_last(
-    context: Context, execution: Execution, records: Sequence[StepRecord], running: LiveExecution
-) -> Known | None:
-    return await steps_begun_last(
-        context.temporal,
-        execution.workflow_id,
-        {record.id for record in records if not record.status.is_terminal},
-        partial(_are_found, records, running.steps),
-        run_id=running.run_id,
     )
 
 
@@ -387,7 +426,8 @@ def _are_found(records: Sequence[StepRecord], live: Mapping[UUID, LiveStep], kno
 
 async def _what_it_waits_for(context: Context, execution: Execution, running: LiveExecution) -> str | None:
     """Says what an execution waits for that no worker takes up; None where it is too early, or nobody knows."""
-    if is_held_back(execution):
+    is_another_active = partial(has_active_execution, schedule_id=execution.schedule_id, but=execution.id)
+    if is_held_back(execution) and await context.catalogue.read_short(is_another_active):
         return "Waiting until the execution before has ended."
     if running.waits_since is None:
         return None
@@ -472,7 +512,7 @@ def _step(
     record: StepRecord,
     live: LiveStep | None,
     waiting: str | None,
-    latest: Known | None,
+    sight: _Sight,
     *,
     has_begun: bool,
 ) -> ExecutionStepOut:
@@ -487,11 +527,12 @@ def _step(
             host, progress, activity_id = live.heartbeat.host, live.heartbeat.progress, live.heartbeat.activity_id
     elif has_begun and not status.is_terminal:
         # It was handed out after Temporal was asked what runs, or has ended, and how it did is about to be written.
-        started_at = started_at or (latest[record.id].taken_at if latest and record.id in latest else None)
-        if latest is not None and started_at is None:
+        latest = sight.known.get(record.id)
+        started_at = started_at or (latest.taken_at if latest else None)
+        if started_at is None and _is_handed_out_since(record, sight):
             status = StepStatus.QUEUED
-        elif status in _NOT_BEGUN:
-            status = StepStatus.PROCESSING
+        elif status is not StepStatus.QUEUED:
+            status, attempts = StepStatus.PROCESSING, attempts + 1
     system, profile = record.resolved.get("system") or {}, record.resolved.get("profile") or {}
     return ExecutionStepOut(
         id=record.id,
@@ -519,6 +560,17 @@ def _step(
         processes_ended=record.processes_ended,
         progress=progress,
     )
+
+
+def _is_handed_out_since(record: StepRecord, sight: _Sight) -> bool:
+    """Whether a step that does not run was handed out, or will be, after Temporal was asked what runs.
+
+    What had ended by then is no longer pending, and may yet have no end in the history: that waits for a workflow task.
+    """
+    if sight.running is None or sight.latest is None:
+        return False
+    latest = sight.known.get(record.id)
+    return sight.latest.is_complete if latest is None else latest.event_id > sight.running.history_length
 
 
 def _attempt_history(record: StepRecord) -> list[StepAttemptOut]:

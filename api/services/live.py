@@ -61,7 +61,9 @@ class LiveExecution:
 
     run_id: str
     is_continued: bool
-    """Whether runs came before this one: what they did was written before it began, and is not in its history."""
+    """Whether runs came before this one: what they did was written before it began, and need not be in its history."""
+    history_length: int
+    """How many events the run had: what was handed out later has a higher event id."""
     waits_since: datetime | None
     """When the workflow began to wait for a worker; None where it has one, or waits for something else."""
     steps: Mapping[UUID, LiveStep]
@@ -96,6 +98,7 @@ async def live_execution(client: Client, workflow_id: str) -> LiveExecution | No
     return LiveExecution(
         run_id=description.run_id,
         is_continued=description.run_id != raw.workflow_execution_info.first_run_id,
+        history_length=description.history_length,
         waits_since=task.scheduled_time.ToDatetime(UTC) if waits else None,
         steps=live,
     )
@@ -105,8 +108,10 @@ async def live_execution(client: Client, workflow_id: str) -> LiveExecution | No
 class LatestStep:
     """A step that was begun, as the last events of its execution tell of it."""
 
+    event_id: int
+    """The event by which its last attempt was handed out."""
     taken_at: datetime | None
-    """When a worker took its earliest attempt among them; None where none has yet."""
+    """When a worker took its earliest attempt among them; None where none has, or its end waits for a workflow task."""
     outcome: StepOutcome | None
     """How its last attempt ended; None where it has not, or has told nothing."""
     may_follow: bool
@@ -116,14 +121,24 @@ class LatestStep:
 Known = Mapping[UUID, LatestStep]
 
 
+@dataclass(frozen=True)
+class LatestSteps:
+    """The steps of an execution that were begun last."""
+
+    known: Known
+    """By record id."""
+    is_complete: bool
+    """Whether no other was begun that matters; else Temporal could not say all of it."""
+
+
 async def steps_begun_last(
     client: Client,
     workflow_id: str,
     unwritten: Collection[UUID],
     is_enough: Callable[[Known], bool] = lambda _: True,
     run_id: str | None = None,
-) -> Known | None:
-    """Returns the steps of an execution that were begun last, by record id.
+) -> LatestSteps:
+    """Returns the steps of an execution that were begun last, as far as Temporal can say.
 
     Args:
         client: Asks Temporal.
@@ -131,9 +146,6 @@ async def steps_begun_last(
         unwritten: The steps of whose ends the catalogue does not know yet: the outcomes of others are not read.
         is_enough: Whether what is known is all that is needed; else events from before are read, some hundred at most.
         run_id: The run of the workflow that is asked for; the latest one where it is not given.
-
-    Returns:
-        What Temporal says; None where it cannot.
     """
     history = _LastEvents(unwritten)
     request = GetWorkflowExecutionHistoryReverseRequest(
@@ -141,16 +153,17 @@ async def steps_begun_last(
         execution=WorkflowExecution(workflow_id=workflow_id, run_id=run_id or ""),
         maximum_page_size=_LAST_EVENTS,
     )
+    is_complete = False
     with contextlib.suppress(RPCError, RuntimeError, TimeoutError):
         async with asyncio.timeout(_TIMEOUT.total_seconds()):
             for _ in range(_PAGES):
                 answer = await client.workflow_service.get_workflow_execution_history_reverse(request, timeout=_TIMEOUT)
                 await history.add(answer.history.events)
-                if not answer.next_page_token or is_enough(history.steps):
+                is_complete = not answer.next_page_token or is_enough(history.steps)
+                if is_complete:
                     break
                 request.next_page_token, request.maximum_page_size = answer.next_page_token, _MORE_EVENTS
-            return history.steps
-    return None
+    return LatestSteps(history.steps, is_complete)
 
 
 class _LastEvents:
@@ -183,13 +196,13 @@ class _LastEvents:
 
     async def _begun(self, step_id: UUID, event_id: int) -> None:
         taken_at = self._taken.get(event_id)
-        if step_id in self.steps:
+        if later := self.steps.get(step_id):
             # One that was tried before has more to tell than how its last attempt ended.
-            self.steps[step_id] = LatestStep(taken_at, None, may_follow=True)
+            self.steps[step_id] = LatestStep(later.event_id, taken_at, None, may_follow=True)
             return
         payloads, may_follow = self._ended.get(event_id, ((), False))
         outcome = await _decoded(payloads, StepOutcome) if step_id in self._unwritten else None
-        self.steps[step_id] = LatestStep(taken_at, outcome, may_follow)
+        self.steps[step_id] = LatestStep(event_id, taken_at, outcome, may_follow)
 
 
 def take_up(record: StepRecord, known: Known) -> None:
@@ -240,15 +253,16 @@ async def why_queued(
     waited = utc_now() - since
     if waited < _PATIENCE:
         return None
+    seconds = int(waited.total_seconds())
     where = f"the pool {worker_pool!r}" if worker_pool else f"the task queue {task_queue!r}"
     try:
         workers = await count_pollers(client, step_task_queue(task_queue, worker_pool), kind)
     except (RPCError, RuntimeError, TimeoutError):
         return None
     if workers:
-        return f"Waiting for {waited.seconds} s: no worker of {where} is free, or the last one has just gone."
+        return f"Waiting for {seconds} s: no worker of {where} is free, or the last one has just gone."
     start = f"rota worker --pool {worker_pool}" if worker_pool else "rota worker"
-    return f"Waiting for {waited.seconds} s: no worker serves {where}. Start one with `{start}`."
+    return f"Waiting for {seconds} s: no worker serves {where}. Start one with `{start}`."
 
 
 def _queued_since(pending: PendingActivityInfo) -> datetime | None:

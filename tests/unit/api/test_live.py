@@ -63,7 +63,7 @@ async def test_a_step_that_ended_well_tells_so() -> None:
     events.complete(events.begin(step_id), await payload(StepStatus.COMPLETED))
     events.begin(uuid4())
     told = await events.told_of(step_id)
-    assert told == LatestStep(TAKEN, StepOutcome(status=StepStatus.COMPLETED), may_follow=False)
+    assert told == LatestStep(1, TAKEN, StepOutcome(status=StepStatus.COMPLETED), may_follow=False)
 
 
 @pytest.mark.parametrize("is_final", [False, True])
@@ -71,7 +71,7 @@ async def test_a_step_that_failed_tells_whether_another_attempt_may_follow(is_fi
     events, step_id = Events(), uuid4()
     events.fail(events.begin(step_id), STEP_FAILED, await payload(StepStatus.FAILED), is_final=is_final)
     told = await events.told_of(step_id)
-    assert told == LatestStep(TAKEN, StepOutcome(status=StepStatus.FAILED), may_follow=not is_final)
+    assert told == LatestStep(1, TAKEN, StepOutcome(status=StepStatus.FAILED), may_follow=not is_final)
 
 
 async def test_what_a_stop_of_the_worker_cut_short_has_not_ended() -> None:
@@ -92,4 +92,4 @@ async def test_what_another_codec_wrote_is_left_out(encoding: bytes | None) -> N
     events, step_id = Events(), uuid4()
     metadata = {} if encoding is None else {"encoding": encoding}
     events.complete(events.begin(step_id), Payload(metadata=metadata, data=b"\x00"))
-    assert await events.told_of(step_id) == LatestStep(TAKEN, None, may_follow=False)
+    assert await events.told_of(step_id) == LatestStep(1, TAKEN, None, may_follow=False)
