@@ -6,11 +6,12 @@ from typing import Final
 from uuid import UUID
 
 from sqlalchemy.exc import SQLAlchemyError
+from sqlmodel.ext.asyncio.session import AsyncSession
 
 from api.context import Context
 from api.errors import NotFound
 from api.services.feed import Follower
-from api.services.live import live_execution, steps_begun_last, take_up
+from api.services.live import Known, live_execution, steps_begun_last, take_up
 from catalogue.executions import Execution, StepRecord, get_execution, get_step_record
 from catalogue.output import Piece, read_output, stored_attempts
 from catalogue.retention import is_output_removed
@@ -129,19 +130,29 @@ class _Step:
         return known or (self.record.output_note if number == self.last else None)
 
 
+async def _read_records(session: AsyncSession, execution_id: UUID, step_id: UUID) -> tuple[Execution, StepRecord]:
+    execution = await get_execution(session, execution_id)
+    if execution is None:
+        raise NotFound(f"Schedule execution not found: {execution_id}")
+    record = await get_step_record(session, execution_id, step_id)
+    if record is None:
+        raise NotFound(f"Step not found in execution {execution_id}: {step_id}")
+    return execution, record
+
+
 async def _find_step(context: Context, execution_id: UUID, step_id: UUID, only: int | None) -> _Step:
     async with context.catalogue.read() as session:
-        execution = await get_execution(session, execution_id)
-        if execution is None:
-            raise NotFound(f"Schedule execution not found: {execution_id}")
-        record = await get_step_record(session, execution_id, step_id)
-        if record is None:
-            raise NotFound(f"Step not found in execution {execution_id}: {step_id}")
-        stored = await stored_attempts(session, record.output_of or record.id)
-        is_removed = await is_output_removed(session, execution)
+        execution, record = await _read_records(session, execution_id, step_id)
+    known: Known = {}
     if not (record.status.is_terminal or execution.status.is_terminal):
         # One that has just ended shows so: then its tail, which is not written yet, is to be seen too.
-        take_up(record, await steps_begun_last(context.temporal, execution.workflow_id, {record.id}) or {})
+        known = (await steps_begun_last(context.temporal, execution.workflow_id, {record.id})).known
+    async with context.catalogue.read() as session:
+        # After Temporal was asked: what a workflow's history says no more, as it has continued as new, is written.
+        execution, record = await _read_records(session, execution_id, step_id)
+        stored = await stored_attempts(session, record.output_of or record.id)
+        is_removed = await is_output_removed(session, execution)
+    take_up(record, known)
     attempts = [StepAttempt.model_validate(attempt) for attempt in record.attempt_history or []]
     history = {attempt.number: attempt for attempt in attempts}
     # One that runs is the one after those that have ended; a record without a history tells of the last one itself.
