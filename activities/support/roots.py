@@ -65,7 +65,7 @@ def locate_program(named: str, field: str, roots: Sequence[Path], environment: M
         found = shutil.which(named, path=environment.get("PATH", ""))
         if found is None:
             raise StepFailure(f"{field}: no program {named} under the script roots or on the PATH of steps")
-        path, mode = _locate(os.path.abspath(found), field, roots)  # noqa: PTH100 - links are still to be resolved
+        path, mode = _locate(os.path.join(os.getcwd(), found), field, roots)  # noqa: PTH109, PTH118 - `..` comes after links
     _check_file(mode, named, field)
     if not os.access(path, os.X_OK):
         raise StepFailure(f"{field}: {named} is not executable (on POSIX, chmod +x makes it so)", retryable=False)

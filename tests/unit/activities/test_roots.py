@@ -154,6 +154,15 @@ def test_what_a_relative_path_entry_leads_to_is_looked_for_there_alone(
         locate_program("tool", "executablePath", roots, {"PATH": "sub"})
 
 
+def test_a_path_entry_goes_up_from_where_a_link_leads(roots: list[Path]) -> None:
+    for folder in ("bin", "lib"):
+        (roots[1] / "opt" / folder).mkdir(parents=True)
+    there = program(roots[1] / "opt" / "bin" / "tool")
+    (roots[0] / "link").symlink_to(roots[1] / "opt" / "lib")
+    environment = {"PATH": f"{roots[0] / 'link'}/../bin"}
+    assert locate_program("tool", "executablePath", roots, environment) == there
+
+
 def test_the_root_of_a_path_is_the_innermost(roots: list[Path], tmp_path: Path) -> None:
     assert root_of(roots[0] / "sub" / "a.sh", [tmp_path, roots[0]]) == roots[0]
 
