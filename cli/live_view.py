@@ -88,8 +88,13 @@ class LiveView:
         if execution is not None:
             marks = _UNICODE if options.encoding.startswith("utf") else _ASCII
             yield _title(execution, now)
+            height = console.height
+            if reason := execution_waiting_reason(execution):
+                said = Text(printable(reason), style="yellow").wrap(console, width)
+                yield from said
+                height -= len(said)
             yield _group_bar(execution, width, marks)
-            yield from self._rows(execution, now, width, console.height, marks)
+            yield from self._rows(execution, now, width, height, marks)
         if self.sight.outage:
             yield Text(
                 f"{printable(self.sight.outage)} Trying again.", style="yellow", no_wrap=True, overflow="ellipsis"
@@ -137,9 +142,7 @@ class LiveView:
 def _title(execution: ExecutionDetail, now: datetime) -> Text:
     name, status = printable(execution["scheduleName"]), status_text(execution["status"])
     took = duration(elapsed(execution["startedAt"] or execution["queuedAt"], execution["completedAt"], now))
-    why = execution_waiting_reason(execution)
-    told = f"  {took}  {why}" if why else f"  {took}"
-    return Text.assemble((name, "bold"), "  ", status, told, no_wrap=True, overflow="ellipsis")
+    return Text.assemble((name, "bold"), "  ", status, f"  {took}", no_wrap=True, overflow="ellipsis")
 
 
 def _group_bar(execution: ExecutionDetail, width: int, marks: _Marks) -> Text:

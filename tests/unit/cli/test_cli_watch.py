@@ -299,9 +299,13 @@ def test_a_wide_display_shows_all_there_is() -> None:
     assert lines[4].endswith("worker-1")
 
 
-def test_the_display_says_why_an_execution_is_not_begun() -> None:
-    queued = execution("Queued", [[step("one")]], startedAt=None, errorMessage="Waiting for 9 s: no worker.")
-    assert rendered(queued, width=110)[0] == "Identity sync  Queued  21.0s  Waiting for 9 s: no worker."
+@pytest.mark.parametrize(("status", "started"), [("Queued", None), ("InProgress", "2026-03-01T12:00:00Z")])
+def test_the_display_says_why_no_worker_takes_an_execution_up(status: str, started: str | None) -> None:
+    said = "Waiting for 9 s: no worker serves the task queue 'rota'. Start one with `rota worker`."
+    waiting = execution(status, [[step("one")]], startedAt=started, errorMessage=said)
+    title, first, second, *_ = rendered(waiting, width=60)
+    assert title.startswith(f"Identity sync  {status}")
+    assert f"{first} {second}" == said
 
 
 @pytest.mark.parametrize("width", [20, 30, 49, 50, 79, 80, 109, 110, 300])
