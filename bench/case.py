@@ -6,6 +6,7 @@ import random
 import sys
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import permutations
 from typing import Final
 
 from bench import cases
@@ -74,10 +75,11 @@ def find_cases() -> dict[str, Case]:
 async def interleaved(
     rounds: int, quantities: Sequence[Quantity], rota: Side, against: Mapping[str, Side]
 ) -> list[Measure]:
-    """Measures all sides in turn, again and again, in an order that is drawn anew for each round.
+    """Measures all sides in turn, again and again, in an order that changes from round to round.
 
-    None comes twice in a row. So what one side leaves to the server to do, such as timers that are due later, does not
-    always slow the same other one, of three or more. One round more comes first and does not count.
+    Each order comes as often as any other, as far as the rounds go, in a sequence that is drawn: so what one side leaves
+    to the server to do, such as timers that are due later, does not always slow the same other one. One round more comes
+    first and does not count.
 
     Args:
         rounds: How many count.
@@ -87,14 +89,11 @@ async def interleaved(
     """
     sides = {**against, "Rota": rota}
     taken: dict[str, list[Sample]] = {name: [] for name in sides}
+    orders = list(permutations(sides))
     # The same in each measurement.
-    drawn = random.Random(0)  # noqa: S311 - nothing secret
-    last = ""
+    random.Random(0).shuffle(orders)  # noqa: S311 - nothing secret
     for number in range(rounds + 1):
-        first = drawn.choice([name for name in sides if name != last])
-        rest = [name for name in sides if name != first]
-        for name in (first, *drawn.sample(rest, len(rest))):
-            last = name
+        for name in orders[number % len(orders)]:
             sample = await sides[name]()
             if number > 0:
                 taken[name].append(sample)

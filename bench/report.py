@@ -117,12 +117,14 @@ class Measure:
 
     @property
     def verdict(self) -> "Verdict | None":
-        """Whether it shows what it must; None where it must show nothing."""
+        """Whether it shows what it must; None where it must show nothing, or shows no ratio: a sample is 0."""
         if self.target is None:
             return None
         summary = Summary.of(self.rota)
         values = {"median": summary.median, "p95": summary.p95, "maximum": summary.maximum}
-        value = self.median_of_ratios or 0.0 if self.target.of == "ratio" else values[self.target.of]
+        value = self.median_of_ratios if self.target.of == "ratio" else values[self.target.of]
+        if value is None:
+            return None
         return Verdict(self.target, value, is_met=self.target.is_met(value))
 
     def as_json(self) -> dict[str, Any]:

@@ -80,6 +80,11 @@ class RotaClient:
         answer = checked(await self.http.post("/api/v1/schedules", json=body)).json()
         return Schedule(answer["id"], answer["name"])
 
+    async def count_executions(self) -> int:
+        """Returns how many executions there are."""
+        page: dict[str, Any] = checked(await self.http.get("/api/v1/schedule-executions?pageSize=1")).json()
+        return int(page["totalCount"])
+
     async def run(self, schedule: Schedule) -> Timed:
         """Runs a schedule to its end.
 

@@ -115,6 +115,12 @@ def test_a_target_is_met_or_not(target: Target | None, met: bool | None) -> None
     assert (measure.verdict and measure.verdict.is_met) is met
 
 
+def test_a_target_of_a_ratio_that_there_is_not_is_neither_met_nor_missed() -> None:
+    measure = Measure("cpu", "ms", (5.0,), "floor", (0.0,), Target("ratio", "at most", 1.25))
+
+    assert measure.verdict is None
+
+
 def test_the_markdown_has_the_targets_and_a_table_a_case() -> None:
     assert (
         REPORT.as_markdown()
