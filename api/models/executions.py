@@ -39,7 +39,7 @@ class ExecutionOut(ResponseModel):
     initiated_by_name: str | None = Field(examples=["operations"])
     """Name of the API key, or `Scheduler`."""
     error_message: str | None
-    """Why it failed or was cancelled; of one that no worker takes up, shown by itself, what it waits for; else null."""
+    """Why it failed or was cancelled; of one that waits, shown by itself, what for; null otherwise."""
     retry_of: UUID | None
     """The execution that this one takes up where it had stopped; null for any other."""
 

@@ -4,7 +4,7 @@ import asyncio
 import logging
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from functools import partial
 from itertools import groupby
 from typing import Any, Final
@@ -41,6 +41,7 @@ from api.services.live import (
 )
 from api.services.schedules import found_schedule
 from catalogue.api_keys import ApiKey
+from catalogue.columns import utc_now
 from catalogue.connected_systems import CatalogueLookup
 from catalogue.execution_lists import list_executions
 from catalogue.executions import (
@@ -83,6 +84,9 @@ _logger = logging.getLogger(__name__)
 
 CANCEL_WAIT_SECONDS: Final = 10
 """How long a cancel waits for the processes to be gone."""
+
+_CLOCKS_APART: Final = timedelta(minutes=1)
+"""The clocks of Temporal and of the API differ by less."""
 
 _NOT_BEGUN: Final = frozenset({StepStatus.PENDING, StepStatus.WAITING})
 
@@ -336,6 +340,8 @@ class _Sight:
 
     execution: Execution
     records: Sequence[StepRecord]
+    read_at: datetime
+    """When the records were read."""
     running: LiveExecution | None = None
     """None where it has ended, or Temporal cannot say."""
     latest: LatestSteps | None = None
@@ -351,10 +357,11 @@ class _Sight:
 
     @property
     def is_whole(self) -> bool:
-        """Whether it is known how each step stands that may have begun."""
-        if self.latest is None or self.running is None or not self.running.is_continued:
+        """Whether all is known of the steps that were handed out; else the workflow has just continued as new."""
+        if self.latest is None or self.running is None or not (self.running.is_continued and self.latest.is_complete):
             return True
-        return _are_found(self.records, self.live, self.known)
+        is_old = self.running.began_at < self.read_at - _CLOCKS_APART
+        return is_old or _are_found(self.records, self.live, self.known)
 
 
 async def _look(context: Context, execution_id: UUID) -> _Sight:
@@ -364,16 +371,17 @@ async def _look(context: Context, execution_id: UUID) -> _Sight:
         execution = _found(read_execution(connection, execution_id), execution_id)
         return execution, get_step_records(connection, execution_id)
 
+    read_at = utc_now()
     execution, records = await context.catalogue.read_short(read)
     running = None
     if not execution.status.is_terminal:
         running = await live_execution(context.temporal, execution.workflow_id)
     if running is None:  # a Temporal that cannot say is not waited for twice
-        return _Sight(execution, records)
+        return _Sight(execution, records, read_at)
     # Between two steps, in the pause before another attempt, or while no worker is there.
     idle = not running.steps and execution.status is ExecutionStatus.IN_PROGRESS
     if not idle and not (running.steps and _has_unwritten(records, running.steps)):
-        return _Sight(execution, records, running)
+        return _Sight(execution, records, read_at, running)
     latest = await steps_begun_last(
         context.temporal,
         execution.workflow_id,
@@ -381,7 +389,7 @@ async def _look(context: Context, execution_id: UUID) -> _Sight:
         partial(_are_found, records, running.steps),
         run_id=running.run_id,
     )
-    return _Sight(execution, records, running, latest)
+    return _Sight(execution, records, read_at, running, latest)
 
 
 async def show_execution(context: Context, execution_id: UUID) -> ExecutionDetailOut:
@@ -417,10 +425,15 @@ async def show_execution(context: Context, execution_id: UUID) -> ExecutionDetai
 
 
 def _are_found(records: Sequence[StepRecord], live: Mapping[UUID, LiveStep], known: Known) -> bool:
-    """Whether a step is known of, and of each that has begun how it stands."""
-    begun = records[: _count_begun(records, {*live, *known})]
-    return bool(live or known) and all(
-        record.id in known or record.id in live or record.status.is_terminal for record in begun
+    """Whether a step is known that was handed out, and of all that were before it how they stand."""
+    handed_out = records[: _count_handed_out(records, {*live, *known})]
+    return bool(handed_out) and all(
+        record.id in known
+        or record.id in live
+        or record.status.is_terminal
+        # What the history says of one that was tried before, its record says better.
+        or record.attempt_history is not None
+        for record in handed_out
     )
 
 
@@ -432,7 +445,7 @@ async def _what_it_waits_for(context: Context, execution: Execution, running: Li
     if running.waits_since is None:
         return None
     workflows = TaskQueueType.TASK_QUEUE_TYPE_WORKFLOW
-    return await why_queued(context.temporal, context.task_queue, None, running.waits_since, workflows)
+    return await why_queued(context.temporal, running.task_queue, None, running.waits_since, workflows)
 
 
 def _has_unwritten(records: Sequence[StepRecord], live: Mapping[UUID, LiveStep]) -> bool:
@@ -444,13 +457,18 @@ def _has_unwritten(records: Sequence[StepRecord], live: Mapping[UUID, LiveStep])
 
 
 def _count_begun(records: Sequence[StepRecord], known: Collection[UUID]) -> int:
-    """Returns how many steps have begun, by their records and by those of which Temporal knows it.
+    """Returns how many steps have begun, by their records and by those of which Temporal knows it."""
+    return _count_handed_out(records, {*known, *(record.id for record in records if record.status not in _NOT_BEGUN)})
+
+
+def _count_handed_out(records: Sequence[StepRecord], known: Collection[UUID]) -> int:
+    """Returns how many steps were handed out, given some of them.
 
     A record follows the execution by some seconds at most. Steps begin in the order of the plan, and those of a group at once
     where they are no more than may be in flight.
     """
     for record in reversed(records):
-        if record.id in known or record.status not in _NOT_BEGUN:
+        if record.id in known:
             members = [other.position for other in records if other.group == record.group]
             return (members[-1] if len(members) <= MAX_STEPS_IN_FLIGHT else record.position) + 1
     return 0
@@ -520,19 +538,25 @@ def _step(
     attempts, host, message = record.attempts, record.host, record.error_message
     activity_id = record.activity_id
     if live is not None and not status.is_terminal:
-        status, attempts = live.status, record.attempts + live.attempt
+        status = live.status
+        # One that waits for a worker has not been taken up.
+        attempts = record.attempts + live.attempt - (status is StepStatus.QUEUED)
         started_at = started_at or live.started_at
         message = live.last_failure or (waiting if live.queued_since else None) or message
         if live.heartbeat is not None:
             host, progress, activity_id = live.heartbeat.host, live.heartbeat.progress, live.heartbeat.activity_id
     elif has_begun and not status.is_terminal:
-        # It was handed out after Temporal was asked what runs, or has ended, and how it did is about to be written.
         latest = sight.known.get(record.id)
         started_at = started_at or (latest.taken_at if latest else None)
-        if started_at is None and _is_handed_out_since(record, sight):
+        is_taken = started_at is not None or not _is_untaken(record, sight)
+        if latest and latest.is_cancelling:
+            status = StepStatus.CANCELLING
+        elif not is_taken:
             status = StepStatus.QUEUED
         elif status is not StepStatus.QUEUED:
-            status, attempts = StepStatus.PROCESSING, attempts + 1
+            status = StepStatus.PROCESSING
+        # Another attempt of one that is Queued by its record is not known of.
+        attempts += is_taken and record.status is not StepStatus.QUEUED
     system, profile = record.resolved.get("system") or {}, record.resolved.get("profile") or {}
     return ExecutionStepOut(
         id=record.id,
@@ -562,15 +586,18 @@ def _step(
     )
 
 
-def _is_handed_out_since(record: StepRecord, sight: _Sight) -> bool:
-    """Whether a step that does not run was handed out, or will be, after Temporal was asked what runs.
+def _is_untaken(record: StepRecord, sight: _Sight) -> bool:
+    """Whether a step that has begun by its record or its group, and does not run, has never run.
 
-    What had ended by then is no longer pending, and may yet have no end in the history: that waits for a workflow task.
+    It was handed out, or will be, after Temporal was asked what runs; or its end came first. What has ended well is no
+    longer pending, and may yet have no end in the history: that waits for a workflow task.
     """
     if sight.running is None or sight.latest is None:
         return False
-    latest = sight.known.get(record.id)
-    return sight.latest.is_complete if latest is None else latest.event_id > sight.running.history_length
+    if latest := sight.known.get(record.id):
+        return latest.is_untaken or latest.event_id > sight.running.history_length
+    handed_out = _count_handed_out(sight.records, {*sight.live, *sight.known})
+    return record.position >= handed_out if handed_out else sight.latest.is_complete
 
 
 def _attempt_history(record: StepRecord) -> list[StepAttemptOut]:

@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import Final, TypeVar
 from uuid import UUID
@@ -64,6 +64,10 @@ class LiveExecution:
     """Whether runs came before this one: what they did was written before it began, and need not be in its history."""
     history_length: int
     """How many events the run had: what was handed out later has a higher event id."""
+    began_at: datetime
+    """When the run began."""
+    task_queue: str
+    """Where its workers ask for work."""
     waits_since: datetime | None
     """When the workflow began to wait for a worker; None where it has one, or waits for something else."""
     steps: Mapping[UUID, LiveStep]
@@ -99,6 +103,8 @@ async def live_execution(client: Client, workflow_id: str) -> LiveExecution | No
         run_id=description.run_id,
         is_continued=description.run_id != raw.workflow_execution_info.first_run_id,
         history_length=description.history_length,
+        began_at=description.start_time,
+        task_queue=description.task_queue,
         waits_since=task.scheduled_time.ToDatetime(UTC) if waits else None,
         steps=live,
     )
@@ -116,6 +122,10 @@ class LatestStep:
     """How its last attempt ended; None where it has not, or has told nothing."""
     may_follow: bool
     """Whether another attempt may follow that one."""
+    is_untaken: bool = False
+    """Whether its last attempt ended before a worker had taken it."""
+    is_cancelling: bool = False
+    """Whether a cancel was asked for."""
 
 
 Known = Mapping[UUID, LatestStep]
@@ -128,7 +138,7 @@ class LatestSteps:
     known: Known
     """By record id."""
     is_complete: bool
-    """Whether no other was begun that matters; else Temporal could not say all of it."""
+    """Whether the history was read as far as was needed; else Temporal could not say, or it was too far."""
 
 
 async def steps_begun_last(
@@ -174,6 +184,8 @@ class _LastEvents:
         self._unwritten = unwritten
         self._taken: dict[int, datetime] = {}
         self._ended: dict[int, tuple[Sequence[Payload], bool]] = {}
+        self._given_up: set[int] = set()
+        self._cancelling: set[int] = set()
 
     async def add(self, events: Iterable[HistoryEvent]) -> None:
         for event in events:
@@ -186,6 +198,12 @@ class _LastEvents:
                 # One that a stop of its worker cut short may be taken up, whatever it told.
                 if told.type != STEP_INTERRUPTED:
                     self._ended[failed.scheduled_event_id] = (told.details.payloads, not told.non_retryable)
+            elif event.HasField("activity_task_canceled_event_attributes"):
+                self._given_up.add(event.activity_task_canceled_event_attributes.scheduled_event_id)
+            elif event.HasField("activity_task_timed_out_event_attributes"):
+                self._given_up.add(event.activity_task_timed_out_event_attributes.scheduled_event_id)
+            elif event.HasField("activity_task_cancel_requested_event_attributes"):
+                self._cancelling.add(event.activity_task_cancel_requested_event_attributes.scheduled_event_id)
             elif event.HasField("activity_task_started_event_attributes"):
                 scheduled = event.activity_task_started_event_attributes.scheduled_event_id
                 self._taken[scheduled] = event.event_time.ToDatetime(UTC)
@@ -198,11 +216,18 @@ class _LastEvents:
         taken_at = self._taken.get(event_id)
         if later := self.steps.get(step_id):
             # One that was tried before has more to tell than how its last attempt ended.
-            self.steps[step_id] = LatestStep(later.event_id, taken_at, None, may_follow=True)
+            self.steps[step_id] = replace(later, taken_at=taken_at, outcome=None, may_follow=True)
             return
         payloads, may_follow = self._ended.get(event_id, ((), False))
         outcome = await _decoded(payloads, StepOutcome) if step_id in self._unwritten else None
-        self.steps[step_id] = LatestStep(event_id, taken_at, outcome, may_follow)
+        self.steps[step_id] = LatestStep(
+            event_id,
+            taken_at,
+            outcome,
+            may_follow,
+            is_untaken=taken_at is None and event_id in self._given_up,
+            is_cancelling=event_id in self._cancelling,
+        )
 
 
 def take_up(record: StepRecord, known: Known) -> None:

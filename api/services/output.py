@@ -147,9 +147,10 @@ async def _find_step(context: Context, execution_id: UUID, step_id: UUID, only: 
     if not (record.status.is_terminal or execution.status.is_terminal):
         # One that has just ended shows so: then its tail, which is not written yet, is to be seen too.
         known = (await steps_begun_last(context.temporal, execution.workflow_id, {record.id})).known
+        # Read again: what the history says no more, as the workflow has continued as new meanwhile, is written.
+        async with context.catalogue.read() as session:
+            execution, record = await _read_records(session, execution_id, step_id)
     async with context.catalogue.read() as session:
-        # After Temporal was asked: what a workflow's history says no more, as it has continued as new, is written.
-        execution, record = await _read_records(session, execution_id, step_id)
         stored = await stored_attempts(session, record.output_of or record.id)
         is_removed = await is_output_removed(session, execution)
     take_up(record, known)

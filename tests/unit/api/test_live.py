@@ -47,6 +47,19 @@ class Events:
         told.type, told.non_retryable = kind, is_final
         told.details.payloads.extend(payloads)
 
+    def hand_out(self, step_id: UUID) -> int:
+        """Begins a step that no worker takes."""
+        scheduled = self._add()
+        scheduled.activity_task_scheduled_event_attributes.activity_id = str(step_id)
+        return scheduled.event_id
+
+    def time_out(self, scheduled: int) -> None:
+        self._add().activity_task_timed_out_event_attributes.scheduled_event_id = scheduled
+
+    def cancel(self, scheduled: int) -> None:
+        self._add().activity_task_cancel_requested_event_attributes.scheduled_event_id = scheduled
+        self._add().activity_task_canceled_event_attributes.scheduled_event_id = scheduled
+
     async def told_of(self, step_id: UUID) -> LatestStep:
         last = _LastEvents({step_id})
         await last.add(reversed(self.all))
@@ -85,6 +98,21 @@ async def test_the_last_of_several_attempts_does_not_speak_for_the_step() -> Non
     events.fail(events.begin(step_id), STEP_FAILED, await payload(StepStatus.FAILED))
     events.complete(events.begin(step_id), await payload(StepStatus.COMPLETED))
     assert (await events.told_of(step_id)).outcome is None
+
+
+async def test_a_step_that_no_worker_took_in_time_was_never_taken() -> None:
+    events, step_id, taken = Events(), uuid4(), uuid4()
+    events.time_out(events.hand_out(step_id))
+    events.time_out(events.begin(taken))
+    assert await events.told_of(step_id) == LatestStep(1, None, None, may_follow=False, is_untaken=True)
+    assert not (await events.told_of(taken)).is_untaken
+
+
+async def test_a_step_that_is_cancelled_before_a_worker_took_it_tells_both() -> None:
+    events, step_id = Events(), uuid4()
+    events.cancel(events.hand_out(step_id))
+    told = await events.told_of(step_id)
+    assert told == LatestStep(1, None, None, may_follow=False, is_untaken=True, is_cancelling=True)
 
 
 @pytest.mark.parametrize("encoding", [b"binary/encrypted", b"json/plain", None])
