@@ -65,7 +65,9 @@ def locate_program(named: str, field: str, roots: Sequence[Path], environment: M
         found = shutil.which(named, path=environment.get("PATH", ""))
         if found is None:
             raise StepFailure(f"{field}: no program {named} under the script roots or on the PATH of steps")
-        path, mode = _locate(os.path.join(os.getcwd(), found), field, roots)  # noqa: PTH109, PTH118 - `..` comes after links
+        if not Path(found).is_absolute():
+            found = str(Path.cwd() / found)
+        path, mode = _locate(found, field, roots)
     _check_file(mode, named, field)
     if not os.access(path, os.X_OK):
         raise StepFailure(f"{field}: {named} is not executable (on POSIX, chmod +x makes it so)", retryable=False)

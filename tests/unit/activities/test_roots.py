@@ -163,6 +163,17 @@ def test_a_path_entry_goes_up_from_where_a_link_leads(roots: list[Path]) -> None
     assert locate_program("tool", "executablePath", roots, environment) == there
 
 
+def test_a_worker_whose_working_folder_is_gone_finds_programs(
+    roots: list[Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    on_path = program(roots[1] / "sub" / "tool")
+    gone = tmp_path / "gone"
+    gone.mkdir()
+    monkeypatch.chdir(gone)
+    gone.rmdir()
+    assert locate_program("tool", "executablePath", roots, {"PATH": str(roots[1] / "sub")}) == on_path
+
+
 def test_the_root_of_a_path_is_the_innermost(roots: list[Path], tmp_path: Path) -> None:
     assert root_of(roots[0] / "sub" / "a.sh", [tmp_path, roots[0]]) == roots[0]
 
