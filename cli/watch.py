@@ -151,11 +151,11 @@ class ChangeLog:
         before, self._status = self._status, execution["status"]
         if self._status == before:
             why = execution_waiting_reason(execution)
-            reason = _NUMBER.sub("", why)
-            if reason in {"", self._reason}:
+            told, self._reason = self._reason, _NUMBER.sub("", why)
+            if self._reason in {"", told}:
                 return []
-            self._reason = reason
             return [(now, f"{execution['scheduleName']}: {self._status}: {why}")]
+        self._reason = ""
         at = execution["completedAt"]
         # Nothing says when it was paused.
         if before in (None, ExecutionStatus.QUEUED) and self._status != ExecutionStatus.PAUSED:

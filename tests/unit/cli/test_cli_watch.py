@@ -189,6 +189,8 @@ def test_why_an_execution_waits_is_told_once_when_it_is_known() -> None:
     assert look("Waiting for 5 s: no worker.") == ["Identity sync: Queued: Waiting for 5 s: no worker."]
     assert look("Waiting for 6 s: no worker.") == []
     assert look("Waiting for 70 s: it is gone.") == ["Identity sync: Queued: Waiting for 70 s: it is gone."]
+    assert look(None) == []
+    assert look("Waiting for 5 s: it is gone.") == ["Identity sync: Queued: Waiting for 5 s: it is gone."]
     assert look(None, "InProgress") == ["Identity sync: InProgress"]
 
 
