@@ -12,7 +12,7 @@ import psutil
 
 from bench.runs import RotaClient
 from bench.stack import HOST, READY, Processes, free_port, http_client, is_up, wait_until
-from cli.client import api_key_file
+from cli.key_file import api_key_file
 from runtime.temporal import connect_to
 
 _END_SECONDS = 40.0

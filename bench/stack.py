@@ -19,7 +19,7 @@ from temporalio.service import RPCError
 
 from bench.http import HttpError
 from bench.runs import BenchError, FloorClient, RotaClient
-from cli.client import api_key_file
+from cli.key_file import api_key_file
 from runtime.children import end_child, start_child
 from runtime.embedded import find_temporal, start_server, until_answering
 from runtime.temporal import connect_to

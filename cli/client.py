@@ -4,12 +4,12 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from difflib import get_close_matches
-from pathlib import Path
 from typing import Any, Final, Self, TypedDict, cast
 from uuid import UUID
 
 import httpx
 
+from cli.key_file import api_key_file
 from contracts.execution import ExecutionStatus
 from runtime.settings import load_settings
 
@@ -231,11 +231,6 @@ class ApiKey:
 
     secret: str | None = field(repr=False)
     source: str
-
-
-def api_key_file(data_dir: Path) -> Path:
-    """Returns the file in which `rota dev` keeps its Administrator key."""
-    return data_dir / "api-key"
 
 
 def find_api_key(given: str | None) -> ApiKey:

@@ -19,9 +19,10 @@ from rich.console import Console
 from rich.table import Table
 
 from cli.apply import Applier
-from cli.client import ApiClient, ApiKey, ExecutionDetail, api_key_file
+from cli.client import ApiClient, ApiKey, ExecutionDetail
 from cli.console import make_console
 from cli.definitions import fill_placeholders, load_documents
+from cli.key_file import api_key_file
 from cli.ports import Ports
 from cli.watch import watch
 from runtime.settings import Settings, SettingsError, load_settings

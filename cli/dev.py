@@ -2,20 +2,21 @@
 
 import asyncio
 import contextlib
+import json
 import logging
 import os
 import sys
 from asyncio.subprocess import Process
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
+from http.client import HTTPException
 from pathlib import Path
 from tempfile import TemporaryFile
 from types import TracebackType
 from typing import IO, ClassVar, Final, Self
+from urllib.request import ProxyHandler, build_opener
 
-import httpx
-
-from cli.client import api_key_file
+from cli.key_file import api_key_file
 from cli.ports import Ports
 from runtime.children import end_child, start_child
 from runtime.embedded import launch_server
@@ -214,25 +215,30 @@ async def _prepare(settings: Settings, environment: Mapping[str, str]) -> bool:
 
 async def _wait_until_ready(ports: Ports, children: Iterable[_KeptUp], *, with_worker: bool) -> None:
     url = f"{ports.api_url}/api/v1/health/ready"
-    async with httpx.AsyncClient(timeout=5) as client:
-        try:
-            async with asyncio.timeout(_READY_SECONDS):
-                while True:
-                    for child in children:
-                        if child.process.returncode is not None:
-                            code = child.process.returncode
-                            raise DevStackError(
-                                f"the {child.name} ended with code {code} at its start: see {child.log}"
-                            )
-                    with contextlib.suppress(httpx.TransportError):
-                        answer = await client.get(url)
-                        if answer.is_success and (answer.json()["workers"] or not with_worker):
-                            return
-                    await asyncio.sleep(0.05)
-        except TimeoutError:
-            raise DevStackError(
-                f"not ready within {_READY_SECONDS} s: see {', '.join({child.log for child in children})}"
-            ) from None
+    try:
+        async with asyncio.timeout(_READY_SECONDS):
+            while True:
+                for child in children:
+                    if child.process.returncode is not None:
+                        code = child.process.returncode
+                        raise DevStackError(f"the {child.name} ended with code {code} at its start: see {child.log}")
+                if await asyncio.to_thread(_is_ready, url, with_worker=with_worker):
+                    return
+                await asyncio.sleep(0.05)
+    except TimeoutError:
+        raise DevStackError(
+            f"not ready within {_READY_SECONDS} s: see {', '.join({child.log for child in children})}"
+        ) from None
+
+
+def _is_ready(url: str, *, with_worker: bool) -> bool:
+    # What is only asked for this does not have the process hold a client library for as long as it runs: 11 MB.
+    opener = build_opener(ProxyHandler({}))
+    try:
+        with opener.open(url, timeout=5) as answer:
+            return bool(json.load(answer)["workers"] or not with_worker)
+    except (OSError, HTTPException, ValueError):
+        return False
 
 
 @contextmanager

@@ -8,7 +8,7 @@ from catalogue.api_keys import Role, find_api_key, find_api_key_by_name, new_api
 from catalogue.engine import Catalogue
 from catalogue.migrations import migrate
 from cli.catalogue_access import catalogue_failures, check_catalogue_url
-from cli.client import api_key_file
+from cli.key_file import api_key_file
 from runtime.errors import StartError
 from runtime.logs import configure_logging
 from runtime.settings import Settings, load_settings
