@@ -61,9 +61,9 @@ async def _measure(stack: Stack, extent: Extent) -> list[Measure]:
     what would leak. The API and the worker that the cases before this one ran on are looked at first; no `rota dev` started
     them, so that the one of this case is added to them.
     """
-    await asyncio.sleep(0 if extent.quick else _SETTLE_SECONDS)
-    others = {name: _read(psutil.Process(process.pid)) for name, process in stack.rota_processes.items()}
     is_first = not await stack.rota.count_executions()
+    await asyncio.sleep(0 if extent.quick or is_first else _SETTLE_SECONDS)
+    others = {name: _read(psutil.Process(process.pid)) for name, process in stack.rota_processes.items()}
     executions = extent.size(_EXECUTIONS, quick=4)
     with tempfile.TemporaryDirectory(dir=stack.processes.folder) as folder:
         async with running_dev(stack.processes, Path(folder)) as dev:
