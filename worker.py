@@ -29,6 +29,7 @@ from activities.support.worker_context import WorkerContext
 from catalogue.engine import Catalogue
 from contracts.ids import step_task_queue
 from runtime.memory import collect_new_objects_alone, give_back_freed_memory
+from runtime.secrets import SecretBox
 from runtime.settings import Settings
 from runtime.signals import stop_requested
 from runtime.temporal import connect_when_up, register_search_attributes, take_native_logs
@@ -109,8 +110,8 @@ class _Limits(TypedDict):
 
 
 def _step_activities(settings: Settings, catalogue: Catalogue | None) -> list[Callable[..., Any]]:
-    context = worker_context(settings, catalogue)
-    return [step_activity(step_type, context, settings.secret_box) for step_type in step_types().values()]
+    context, box = worker_context(settings, catalogue), SecretBox(settings.sealing_key)
+    return [step_activity(step_type, context, box) for step_type in step_types().values()]
 
 
 def _limits(settings: Settings) -> _Limits:

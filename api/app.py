@@ -19,6 +19,7 @@ from api.services.feed import OutputFeed
 from catalogue.engine import Catalogue
 from runtime.logs import configure_logging
 from runtime.memory import collect_new_objects_alone, give_back_freed_memory
+from runtime.secrets import SecretBox
 from runtime.settings import Settings, load_settings
 from runtime.signals import called_at_stop
 from runtime.temporal import connect, connect_when_up
@@ -60,7 +61,7 @@ def create_app(settings: Settings, *, temporal: Client | None = None) -> FastAPI
             catalogue=catalogue,
             temporal=temporal or await connect(lazy=True),
             task_queue=settings.task_queue,
-            box=settings.secret_box,
+            box=SecretBox(settings.sealing_key),
             failed_keys=FailedKeys(settings.failed_keys_per_minute),
             outputs=outputs,
         )

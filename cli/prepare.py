@@ -51,7 +51,7 @@ def prepare(settings: Settings) -> None:
     """
     check_catalogue_url(settings)
     # The API and the worker start at the same time: both find the key made.
-    _ = settings.secret_box
+    _ = settings.sealing_key
     with catalogue_failures(settings):
         migrate(settings.catalogue_url)
         asyncio.run(_make_first_key(settings))

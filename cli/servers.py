@@ -42,7 +42,7 @@ def _check_server_settings(settings: Settings, *, with_catalogue: bool = True) -
         check_catalogue_url(settings)
         # Before a key is made: in the wrong folder nothing shall be left behind.
         check_schema(settings)
-    _ = settings.secret_box
+    _ = settings.sealing_key
     try:
         ClientConfig.load_client_connect_config()
     except RuntimeError as error:

@@ -1,35 +1,24 @@
 """Secrets at rest: sealed with the secret key, masked on the way out, opened only where they are used."""
 
 import base64
-import contextlib
 import hashlib
 import hmac
-import os
 import re
-import tempfile
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
-from pathlib import Path
 from typing import Any
 from urllib.parse import quote, quote_plus
 
 from cryptography.fernet import Fernet, InvalidToken
 from pydantic import BaseModel
 
-from runtime.errors import StartError
-
 _PREFIX = "sealed:v1:"
-MIN_KEY_LENGTH = 16
 MASK = "***"
 
 
 class SecretKeyError(Exception):
     """A secret cannot be opened with the key at hand."""
-
-
-class SecretKeyFileError(StartError):
-    """The file of the secret key cannot be used; the message names it."""
 
 
 def mask_all(_: str) -> str:
@@ -148,46 +137,6 @@ def _begun_at_end(form: str, text: str) -> int:
 def is_sealed(value: object) -> bool:
     """Whether a value is the sealed form of a secret."""
     return isinstance(value, str) and value.startswith(_PREFIX)
-
-
-def load_secret_key(path: Path) -> str:
-    """Returns the key kept in a file, making one (mode 0600) where there is none yet.
-
-    Raises:
-        SecretKeyFileError: The file cannot be read or made, or what is in it is no key.
-    """
-    try:
-        if not path.exists():
-            _publish(path, Fernet.generate_key().decode())
-        key = path.read_text().strip()
-    except (OSError, UnicodeDecodeError) as error:
-        reason = error.strerror if isinstance(error, OSError) else "it is not a text"
-        raise SecretKeyFileError(
-            f"the secret key file {path} cannot be used: {reason}; or set ROTA_SECRET_KEY"
-        ) from None
-    if len(key) < MIN_KEY_LENGTH:
-        raise SecretKeyFileError(
-            f"the secret key file {path} is empty or cut short: put the key back that it held, or remove the file if no "
-            "secret was ever stored",
-        )
-    return key
-
-
-def _publish(path: Path, key: str) -> None:
-    """Makes the file with the key whole in it, at one blow; of several processes that try, one succeeds."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    # Only its owner may read a temporary file of this module.
-    descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}-")
-    try:
-        with os.fdopen(descriptor, "w") as file:
-            file.write(key + "\n")
-            file.flush()
-            os.fsync(file.fileno())
-        # Unlike a rename, a link never takes the place of the key that another process has published.
-        with contextlib.suppress(FileExistsError):
-            os.link(temporary, path)
-    finally:
-        Path(temporary).unlink()
 
 
 @cache

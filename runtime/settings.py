@@ -12,7 +12,7 @@ from pydantic_settings import BaseSettings, NoDecode, PydanticBaseSettingsSource
 
 from contracts.names import DEFAULT_TASK_QUEUE
 from runtime.errors import StartError
-from runtime.secrets import MIN_KEY_LENGTH, SecretBox, load_secret_key
+from runtime.secret_key import MIN_KEY_LENGTH, load_secret_key
 
 _PREFIX: Final = "ROTA_"
 
@@ -126,13 +126,13 @@ class Settings(BaseSettings):
         return self.database_url or f"sqlite:///{self.data_dir.absolute() / 'rota.db'}"
 
     @cached_property
-    def secret_box(self) -> SecretBox:
-        """Seals and opens secrets; makes the key on first use where none is set.
+    def sealing_key(self) -> str:
+        """The key with which secrets are sealed; made on first use where none is set.
 
         Raises:
-            runtime.secrets.SecretKeyFileError: The file of the key cannot be used.
+            runtime.secret_key.SecretKeyFileError: The file of the key cannot be used.
         """
-        return SecretBox(self.secret_key or load_secret_key(self.data_dir / "secret-key"))
+        return self.secret_key or load_secret_key(self.data_dir / "secret-key")
 
     def make_data_dir(self) -> None:
         """Makes the data folder where there is none yet.

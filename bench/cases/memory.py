@@ -17,7 +17,7 @@ from bench.report import Measure, Target
 from bench.runs import RotaClient, executable
 from bench.stack import Stack, find_program
 
-_EXECUTIONS: Final = 1_000
+_EXECUTIONS: Final = 2_000
 _AT_ONCE: Final = 20
 _STEPS: Final = 2
 _SETTLE_SECONDS: Final = 35.0
@@ -41,7 +41,7 @@ _IDLE_TARGETS: Final = {
 _TOTAL_TARGETS: Final = {_PYTHON: _IDLE_TARGETS[_PYTHON]}
 
 _NO_GROWTH: Final = Target("maximum", "at most", 5)
-"""Ten kilobytes an execution. Over thousands of executions it goes up and down by less than that, and does not rise."""
+"""Five kilobytes an execution. Over thousands of executions it goes up and down by less than that, and does not rise."""
 
 
 @dataclass(frozen=True)
@@ -55,10 +55,10 @@ class _Memory:
 
 
 async def _measure(stack: Stack, extent: Extent) -> list[Measure]:
-    """Measures each process of a `rota dev` of its own: idle, under load, and after 1,000 executions of two steps.
+    """Measures each process of a `rota dev` of its own: idle, under load, and after 2,000 executions of two steps.
 
-    Twenty executions run at a time, and every record is read through the API. What grows from the 500th to the last is
-    what would leak. The API and the worker that the cases before this one ran on are looked at first; no `rota dev` started
+    Twenty executions run at a time, and every record is read through the API. What grows over the second thousand is what
+    would leak: over the first, caches fill. The API and the worker that the cases before this one ran on are looked at first; no `rota dev` started
     them, so that the one of this case is added to them.
     """
     is_first = not await stack.rota.count_executions()

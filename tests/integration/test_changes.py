@@ -12,6 +12,7 @@ from temporalio.client import Client
 from catalogue.engine import Catalogue
 from catalogue.schedules import Schedule, ScheduleStep, get_schedule, get_steps, read_schedule
 from contracts.ids import trigger_id
+from runtime.secrets import SecretBox
 from runtime.temporal import data_converter
 from tests.integration.stack import Rota, serving
 
@@ -139,7 +140,7 @@ async def test_a_masked_secret_stands_for_the_stored_one_where_nothing_else_chan
             row = await session.get_one(ScheduleStep, uuid.UUID(step["id"]))
         sealed = row.config["sql_connection_string"]
         assert "first-password" not in sealed
-        return api.settings.secret_box.open(sealed)
+        return SecretBox(api.settings.sealing_key).open(sealed)
 
     kept = await api.http.put(path, json={"steps": [step | {"sqlScriptPath": "other.sql", "name": "n"}, other]})
     assert kept.json()["steps"][0] == step | {"sqlScriptPath": "other.sql", "name": "n"}

@@ -12,7 +12,7 @@ from activities.support import registry
 from activities.support.step_type import StepRun
 from catalogue.connected_systems import ConnectedSystem
 from catalogue.engine import Catalogue
-from runtime.secrets import Sealed
+from runtime.secrets import Sealed, SecretBox
 from tests.integration.stack import Rota
 
 SYSTEMS = "/api/v1/synchronisation/connected-systems"
@@ -375,4 +375,4 @@ async def stored_key(api: Rota, catalogue: Catalogue, system_id: int) -> str:
         system = await session.get_one(ConnectedSystem, system_id)
     sealed: str = system.settings["api_key"]
     assert sealed.startswith("sealed:")
-    return api.settings.secret_box.open(sealed)
+    return SecretBox(api.settings.sealing_key).open(sealed)

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from runtime.errors import StartError
-from runtime.secrets import load_secret_key
+from runtime.secret_key import load_secret_key
 from runtime.settings import Settings, SettingsError
 
 
@@ -40,7 +40,7 @@ def test_a_file_without_a_key_stops_the_start(tmp_path: Path, content: bytes) ->
     path = tmp_path / "secret-key"
     path.write_bytes(content)
     with pytest.raises(StartError) as failure:
-        _ = Settings(data_dir=tmp_path).secret_box
+        _ = Settings(data_dir=tmp_path).sealing_key
     assert str(path) in str(failure.value)
     assert "\n" not in str(failure.value)
     assert path.read_bytes() == content
