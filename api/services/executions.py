@@ -402,7 +402,7 @@ async def show_execution(context: Context, execution_id: UUID) -> ExecutionDetai
     for record in records:
         take_up(record, sight.known)
     awaited = await _what_it_waits_for(context, execution, sight.running) if sight.running else None
-    waiting = await _waiting(context, records, live)
+    waiting = await _waiting(context, records, sight.running) if sight.running else {}
     # What has ended says so itself: steps that it never reached are Cancelled.
     begun = 0 if execution.status.is_terminal else _count_begun(records, {*live, *sight.known})
     current = max(execution.current_group, records[begun - 1].group if begun else 0)
@@ -512,17 +512,17 @@ def _fields(execution: Execution) -> ExecutionOut:
 
 
 async def _waiting(
-    context: Context, records: Sequence[StepRecord], live: Mapping[UUID, LiveStep]
+    context: Context, records: Sequence[StepRecord], running: LiveExecution
 ) -> dict[str | None, str | None]:
     """Says, by worker pool, why steps wait for a worker: of each pool the step that has waited longest is asked for."""
     since: dict[str | None, datetime] = {}
     for record in records:
-        step = live.get(record.id)
+        step = running.steps.get(record.id)
         if step is not None and step.queued_since is not None:
             pool = record.worker_pool
             since[pool] = min(step.queued_since, since.get(pool, step.queued_since))
     return {
-        pool: await why_queued(context.temporal, context.task_queue, pool, queued) for pool, queued in since.items()
+        pool: await why_queued(context.temporal, running.task_queue, pool, queued) for pool, queued in since.items()
     }
 
 

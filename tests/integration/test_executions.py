@@ -2,7 +2,8 @@
 
 import asyncio
 import uuid
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from datetime import datetime
 from itertools import pairwise
@@ -224,21 +225,29 @@ async def test_no_step_goes_back_while_the_workflow_continues_as_new(
     assert (await rota.ended(execution_id))["status"] == "Complete"
 
 
+@contextmanager
+def no_end_is_written(monkeypatch: pytest.MonkeyPatch) -> Iterator[asyncio.Event]:
+    """Has the catalogue refuse how steps ended; the event tells that it did."""
+    refused = asyncio.Event()
+
+    def away(_: Connection, finished: Sequence[FinishedStep]) -> None:
+        if finished:
+            refused.set()
+            raise OperationalError("UPDATE", {}, Exception("the database is away"))
+
+    with monkeypatch.context() as patch:
+        patch.setattr("activities.support.recording.finish_steps", away)
+        yield refused
+
+
 @pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
 async def test_a_step_whose_end_waits_for_a_workflow_task_is_shown_as_running(
     rota: Rota, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     go = rota.root / "go"
     last = rota.script("last.sh", f"#!/bin/sh\nuntil test -e {go}; do sleep 0.05; done\n")
-    held_back = asyncio.Event()
 
-    def away(_: Connection, finished: Sequence[FinishedStep]) -> None:
-        if finished:
-            held_back.set()
-            raise OperationalError("UPDATE", {}, Exception("the database is away"))
-
-    with monkeypatch.context() as patch:
-        patch.setattr("activities.support.recording.finish_steps", away)
+    with no_end_is_written(monkeypatch) as held_back:
         execution_id = await rota.run(await rota.create(executable("/bin/true"), executable(last)))
         await rota.until(execution_id, lambda execution: execution["steps"][1]["status"] == "Processing")
         # The workflow's task lasts as long as the write does: the server keeps what happens meanwhile for the next one.
@@ -284,15 +293,8 @@ async def test_a_step_whose_end_is_not_written_yet_shows_how_it_ended(
 ) -> None:
     go = rota.root / "go"
     last = rota.script("last.sh", f"#!/bin/sh\nuntil test -e {go}; do sleep 0.05; done\n")
-    held_back = asyncio.Event()
 
-    def away(_: Connection, finished: Sequence[FinishedStep]) -> None:
-        if finished:
-            held_back.set()
-            raise OperationalError("UPDATE", {}, Exception("the database is away"))
-
-    with monkeypatch.context() as patch:
-        patch.setattr("activities.support.recording.finish_steps", away)
+    with no_end_is_written(monkeypatch) as held_back:
         execution_id = await rota.run(
             await rota.create(executable("/bin/echo", arguments="said"), executable(last, stepIndex=index_of_last))
         )
