@@ -96,12 +96,12 @@ def cron_is_fixed(expression: str) -> bool:
 
 
 def instants_of(
-    has: Callable[[datetime], bool], *, is_fixed: bool, zone: ZoneInfo, start: datetime
+    has: Callable[[datetime], bool], *, is_fixed: bool, zone: ZoneInfo, start: datetime, until: datetime
 ) -> Iterator[datetime]:
-    """Yields, minute by minute from `start`, the instants at which the rules of the clock make it fire."""
+    """Yields, minute by minute from `start` to `until`, the instants at which the rules of the clock make it fire."""
     instant = start
     before = (instant - MINUTE).astimezone(zone).replace(tzinfo=None)
-    while True:
+    while instant <= until:
         shown = instant.astimezone(zone)
         label = shown.replace(tzinfo=None)
         if is_fixed:
@@ -152,8 +152,6 @@ def oracle(fields: TimetableFields, after: datetime, until: datetime) -> list[da
             parts = [(partial(cron_has, text), cron_is_fixed(text)) for text in expressions]
     found: set[datetime] = set()
     for has, is_fixed in parts:
-        for instant in instants_of(has, is_fixed=is_fixed, zone=ZoneInfo(fields.time_zone), start=after + MINUTE):
-            if instant > until:
-                break
-            found.add(instant)
+        zone = ZoneInfo(fields.time_zone)
+        found.update(instants_of(has, is_fixed=is_fixed, zone=zone, start=after + MINUTE, until=until))
     return sorted(found)

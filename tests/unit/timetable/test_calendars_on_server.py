@@ -106,6 +106,10 @@ async def test_rota_the_server_and_the_oracle_agree(
     assert timetable.sentence.startswith(("At ", "Every ", "Minutes "))
 
 
+def test_the_oracle_of_what_never_fires_comes_to_an_end() -> None:
+    assert oracle(cron("0 0 30 2 *", "UTC"), NOW, NOW + 40 * DAY) == []
+
+
 async def test_the_server_fires_exactly_for_all_of_five_years(dev_server: WorkflowEnvironment) -> None:
     whole = [(NOW, NOW + 5 * 365 * DAY)]
     for text in [
