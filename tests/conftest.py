@@ -28,6 +28,9 @@ pytest_plugins = ["pytester", "activities.support.conformance"]
 
 LONG_HISTORY_EVENTS = 200
 
+_SERVER_TRIES = 4
+"""The SDK gives a server five seconds to start, which is little where several start on a busy machine."""
+
 use_packaged_zones()
 
 _exit_status = 0
@@ -40,6 +43,20 @@ def pytest_sessionfinish(exitstatus: int) -> None:
 
 # Handlers run in the opposite order: being registered first, this one is the last thing that happens.
 atexit.register(lambda: leave(_exit_status))
+
+
+async def _start_server(arguments: list[str]) -> WorkflowEnvironment:
+    for tries_left in reversed(range(_SERVER_TRIES)):
+        try:
+            return await WorkflowEnvironment.start_local(
+                dev_server_existing_path=str(find_temporal()),
+                dev_server_extra_args=arguments,
+                data_converter=data_converter,
+            )
+        except RuntimeError:
+            if not tries_left:
+                raise
+    raise AssertionError
 
 
 @pytest.fixture(scope="session")
@@ -56,11 +73,7 @@ async def dev_server() -> AsyncIterator[WorkflowEnvironment]:
     with pytest.MonkeyPatch.context() as patch:
         for name, value in zone_environment().items():
             patch.setenv(name, value)
-        environment = await WorkflowEnvironment.start_local(
-            dev_server_existing_path=str(find_temporal()),
-            dev_server_extra_args=arguments,
-            data_converter=data_converter,
-        )
+        environment = await _start_server(arguments)
     async with environment:
         await register_search_attributes(environment.client)
         yield environment
