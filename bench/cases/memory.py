@@ -58,8 +58,8 @@ async def _measure(stack: Stack, extent: Extent) -> list[Measure]:
     """Measures each process of a `rota dev` of its own: idle, under load, and after 2,000 executions of two steps.
 
     Twenty executions run at a time, and every record is read through the API. What grows over the second thousand is what
-    would leak: over the first, caches fill. The API and the worker that the cases before this one ran on are looked at first; no `rota dev` started
-    them, so that the one of this case is added to them.
+    would leak: over the first, caches fill. The API and the worker that the cases before this one ran on are looked at
+    first; no `rota dev` started them, so that the one of this case is added to them.
     """
     is_first = not await stack.rota.count_executions()
     await asyncio.sleep(0 if extent.quick or is_first else _SETTLE_SECONDS)
