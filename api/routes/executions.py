@@ -13,7 +13,7 @@ from api.models.base import Page, member
 from api.models.executions import ExecutionDetailOut, ExecutionOut
 from api.models.schedules import RunStarted
 from api.paging import PagingDep
-from api.services import executions, output
+from api.services import detail, executions, output
 from contracts.execution import ExecutionStatus
 
 if TYPE_CHECKING:
@@ -73,7 +73,7 @@ async def list_active_executions(context: ContextDep) -> list[ExecutionOut]:
 @router.get("/{execution_id:uuid}")
 async def get_execution(context: ContextDep, execution_id: ExecutionId) -> ExecutionDetailOut:
     """Returns an execution with its steps and progress."""
-    return await executions.show_execution(context, execution_id)
+    return await detail.show_execution(context, execution_id)
 
 
 @router.get(

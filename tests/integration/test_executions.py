@@ -15,7 +15,7 @@ from sqlalchemy.exc import OperationalError
 from temporalio.client import Client, WorkflowExecution
 
 from activities.support.pace import Pace
-from api.services import executions
+from api.services import detail
 from api.services.live import LiveExecution, live_execution
 from catalogue.engine import Catalogue
 from contracts.execution import FinishedStep
@@ -204,7 +204,7 @@ async def test_no_step_goes_back_while_the_workflow_continues_as_new(
         steps[index] |= {"executablePath": waiting, "arguments": str(gate)}
     execution_id = await rota.run(await rota.create(*steps))
     earlier = await rota.until(execution_id, lambda execution: execution["steps"][at_first]["status"] == "Processing")
-    ask: Callable[..., Awaitable[Any]] = getattr(executions, delayed)
+    ask: Callable[..., Awaitable[Any]] = getattr(detail, delayed)
 
     async def asked_when_continued(client: Client, workflow_id: str, *arguments: Any, **options: Any) -> object:
         async def is_continued() -> bool:
@@ -216,7 +216,7 @@ async def test_no_step_goes_back_while_the_workflow_continues_as_new(
         return await ask(client, workflow_id, *arguments, **options)
 
     with monkeypatch.context() as patch:
-        patch.setattr(executions, delayed, asked_when_continued)
+        patch.setattr(detail, delayed, asked_when_continued)
         later = await rota.execution(execution_id)
     gates[1].touch()
 
@@ -279,7 +279,7 @@ async def test_a_step_that_was_handed_out_while_it_was_asked_for_is_queued(
         return answer and replace(answer, steps={}, history_length=answer.history_length - 1)
 
     with monkeypatch.context() as patch:
-        patch.setattr("api.services.executions.live_execution", asked_before)
+        patch.setattr("api.services.detail.live_execution", asked_before)
         shown = await rota.execution(execution_id)
     await rota.http.post(f"/api/v1/schedule-executions/{execution_id}/cancel")
 

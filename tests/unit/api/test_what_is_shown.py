@@ -6,7 +6,7 @@ from uuid import uuid4
 import pytest
 
 from api.services import live
-from api.services.executions import _are_found
+from api.services.detail import _are_found
 from api.services.live import why_queued
 from catalogue.executions import StepRecord
 from catalogue.schedules import ExecutionMode
