@@ -40,6 +40,8 @@ _LOOK_SECONDS: Final = 1.0
 # The server's own limit of what its schedules start in a namespace (its common/dynamicconfig/constants.go).
 _STARTS_A_SECOND: Final = float(DYNAMIC_CONFIG.get("worker.schedulerNamespaceStartWorkflowRPS", "30"))
 
+_NO_STEP: Final = "bare workflow without a step"
+
 _MINUTE: Final = timedelta(minutes=1)
 
 Item = TypeVar("Item")
@@ -65,16 +67,14 @@ class _Floor:
 
     workflow_type = floor.WORKFLOW
 
-    def __init__(self, temporal: Client, command: list[str]) -> None:
+    def __init__(self, temporal: Client, request: floor.FloorRequest) -> None:
         self._temporal = temporal
-        self._command = command
+        self._request = request
         self._ids: list[str] = []
 
     async def create(self, due: datetime) -> None:
         name = f"bench-due/{uuid.uuid4()}"
-        action = ScheduleActionStartWorkflow(
-            floor.WORKFLOW, floor.FloorRequest(self._command, 1), id=name, task_queue=floor.TASK_QUEUE
-        )
+        action = ScheduleActionStartWorkflow(floor.WORKFLOW, self._request, id=name, task_queue=floor.TASK_QUEUE)
         times = ScheduleCalendarSpec(hour=[ScheduleRange(due.hour)], minute=[ScheduleRange(due.minute)])
         await self._temporal.create_schedule(
             name,
@@ -142,19 +142,35 @@ class _Fired:
 
 
 async def _measure(stack: Stack, extent: Extent) -> list[Measure]:
-    """Measures 1,000 schedules that are all due in one minute, each of one step of `true`; first the floor's, then Rota's.
+    """Measures 1,000 schedules that are all due in one minute, each of one step of `true`: first the floor's, then Rota's.
 
-    Rota's are cron schedules, made through the API. Starts and ends are those that the server notes of the workflows.
-    The limit is 1.2 times what the server's own limit of starts a second takes for so many.
+    Before them come as many whose workflow runs no step: what the server itself can start. Rota's are cron schedules, made
+    through the API. Starts and ends are those that the server notes of the workflows. The limit is 1.2 times what the
+    server's own limit of starts a second takes for so many.
     """
     count = extent.size(_SCHEDULES, quick=5)
     true = find_program("true")
-    bare = await _fired(stack.floor.temporal, "floor", _Floor(stack.floor.temporal, [true]), count)
+    temporal = stack.floor.temporal
+    floors = {
+        _NO_STEP: await _fired(temporal, _NO_STEP, _Floor(temporal, floor.FloorRequest([true], steps=0)), count),
+        FLOOR: await _fired(temporal, FLOOR, _Floor(temporal, floor.FloorRequest([true], steps=1)), count),
+    }
     rota = await _fired(stack.rota.temporal, "Rota", _Rota(stack, true), count)
     limit = Target("maximum", "at most", 1.2 * count / _STARTS_A_SECOND)
     return [
-        Measure("last start after the minute", "s", (rota.last_start,), FLOOR, (bare.last_start,), limit),
-        Measure("last end after the minute", "s", (rota.last_end,), FLOOR, (bare.last_end,)),
+        measure
+        for name, fired in floors.items()
+        for measure in (
+            Measure(
+                "last start after the minute",
+                "s",
+                (rota.last_start,),
+                name,
+                (fired.last_start,),
+                limit if name == FLOOR else None,
+            ),
+            Measure("last end after the minute", "s", (rota.last_end,), name, (fired.last_end,)),
+        )
     ]
 
 
