@@ -15,6 +15,7 @@ from bench.stack import Stack
 
 FLOOR: Final = "bare workflow"
 """What the floor is called in the report."""
+NO_HEARTBEAT: Final = "bare workflow without heartbeats"
 STOCK: Final = "bare workflow, stock server"
 STOCK_FILE: Final = "bare workflow, stock server with a file"
 

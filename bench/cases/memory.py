@@ -2,8 +2,9 @@
 
 import asyncio
 import contextlib
+import math
 import tempfile
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,7 +13,7 @@ from typing import Final
 import psutil
 
 from bench.case import Case, Extent, say
-from bench.dev import running_dev
+from bench.dev import Dev, running_dev, with_supervisors
 from bench.report import Measure, Target
 from bench.runs import RotaClient, executable
 from bench.stack import Stack, find_program
@@ -31,8 +32,8 @@ _RSS: Final = "MB RSS"
 
 _SERVER: Final = "Temporal server"
 _PYTHON: Final = "all Python processes"
-_SUPERVISOR: Final = "supervisor"
-"""The `rota dev` that started the others."""
+_DEV: Final = "rota dev"
+"""The process that started the others."""
 _IDLE_TARGETS: Final = {
     "api": Target("maximum", "at most", 150),
     "worker": Target("maximum", "at most", 200),
@@ -63,18 +64,22 @@ async def _measure(stack: Stack, extent: Extent) -> list[Measure]:
     """
     is_first = not await stack.rota.count_executions()
     await asyncio.sleep(0 if extent.quick or is_first else _SETTLE_SECONDS)
-    others = {name: _read(psutil.Process(process.pid)) for name, process in stack.rota_processes.items()}
+    stacked = {name: [psutil.Process(process.pid)] for name, process in stack.rota_processes.items()}
+    others = _read(with_supervisors(stacked))
     executions = extent.size(_EXECUTIONS, quick=4)
     with tempfile.TemporaryDirectory(dir=stack.processes.folder) as folder:
         async with running_dev(stack.processes, Path(folder)) as dev:
-            processes = dev.processes()
-            idle = await _settled(processes, extent)
-            async with _largest(processes) as peak:
+            idle = await _settled(dev, extent)
+            async with _largest(dev) as peak:
                 await _run(dev.rota, executions // 2)
-            half = await _settled(processes, extent)
-            await _run(dev.rota, executions // 2)
-            after = await _settled(processes, extent)
-    grown = {name: after[name].rss - half[name].rss for name in after if name not in {_SERVER, _PYTHON}}
+                half = await _settled(dev, extent)
+                await _run(dev.rota, executions // 2)
+            after = await _settled(dev, extent)
+    half_count = executions // 2
+    grown = [
+        *_grown(f"growth over the first {half_count:,} executions", idle, half, None),
+        *_grown(f"growth over the last {half_count:,} executions", half, after, _NO_GROWTH),
+    ]
     return [
         *_shown("idle", idle, _IDLE_TARGETS),
         *_shown("largest under load", peak, {}),
@@ -82,33 +87,32 @@ async def _measure(stack: Stack, extent: Extent) -> list[Measure]:
         *(
             []
             if is_first
-            else _shown(
-                "after the cases before", _with_total({**others, _SUPERVISOR: idle[_SUPERVISOR]}), _TOTAL_TARGETS
-            )
+            else _shown("after the cases before", _with_total({**others, _DEV: idle[_DEV]}), _TOTAL_TARGETS)
         ),
-        *(
-            Measure(
-                f"{name}, growth over the last {executions // 2:,} executions", _RSS, (megabytes,), target=_NO_GROWTH
-            )
-            for name, megabytes in grown.items()
-        ),
+        *grown,
     ]
 
 
-async def _settled(processes: Mapping[str, psutil.Process], extent: Extent) -> dict[str, _Memory]:
-    """Returns what they hold when they have been idle for a while."""
+async def _settled(dev: Dev, extent: Extent) -> dict[str, _Memory]:
+    """Returns what its processes hold when they have been idle for a while."""
     await asyncio.sleep(0 if extent.quick else _SETTLE_SECONDS)
-    return _read_all(processes)
+    return _with_total(_read(dev.processes()))
 
 
-def _read_all(processes: Mapping[str, psutil.Process]) -> dict[str, _Memory]:
-    return _with_total({name: _read(process) for name, process in processes.items()})
+def _read(processes: Mapping[str, Sequence[psutil.Process]]) -> dict[str, _Memory]:
+    return {name: _held(members) for name, members in processes.items()}
 
 
-def _read(process: psutil.Process) -> _Memory:
-    held = process.memory_full_info()
-    pss = getattr(held, "pss", None)
-    return _Memory(held.rss / _MEGABYTE, None if pss is None else pss / _MEGABYTE)
+def _held(processes: Sequence[psutil.Process]) -> _Memory:
+    """Returns what processes hold together; one that has just ended holds nothing."""
+    rss, pss = 0.0, 0.0
+    for process in processes:
+        with contextlib.suppress(psutil.NoSuchProcess):
+            held = process.memory_full_info()
+            rss += held.rss
+            # Not every system tells it.
+            pss += getattr(held, "pss", math.nan)
+    return _Memory(rss / _MEGABYTE, None if math.isnan(pss) else pss / _MEGABYTE)
 
 
 def _with_total(read: Mapping[str, _Memory]) -> dict[str, _Memory]:
@@ -120,14 +124,14 @@ def _with_total(read: Mapping[str, _Memory]) -> dict[str, _Memory]:
 
 
 @asynccontextmanager
-async def _largest(processes: Mapping[str, psutil.Process]) -> AsyncIterator[dict[str, _Memory]]:
+async def _largest(dev: Dev) -> AsyncIterator[dict[str, _Memory]]:
     """Looks every now and then, and gives the largest that it saw of each."""
-    largest = _read_all(processes)
+    largest = _with_total(_read(dev.processes()))
 
     async def look() -> None:
         while True:
             await asyncio.sleep(_LOOK_SECONDS)
-            for name, memory in _read_all(processes).items():
+            for name, memory in _with_total(_read(dev.processes())).items():
                 largest[name] = max(largest[name], memory, key=lambda seen: seen.rss)
 
     looking = asyncio.create_task(look())
@@ -155,6 +159,17 @@ def _shown(when: str, read: Mapping[str, _Memory], targets: Mapping[str, Target]
         if memory.pss is not None:
             measures.append(Measure(f"{name}, {when}", "MB PSS", (memory.pss,)))
     return measures
+
+
+def _grown(
+    when: str, before: Mapping[str, _Memory], after: Mapping[str, _Memory], target: Target | None
+) -> list[Measure]:
+    """Returns by how much each process of Rota's has grown."""
+    return [
+        Measure(f"{name}, {when}", _RSS, (after[name].rss - before[name].rss,), target=target)
+        for name in after
+        if name not in {_SERVER, _PYTHON}
+    ]
 
 
 CASE: Final = Case("I", "memory of each process", _measure)

@@ -1,9 +1,10 @@
 """A: what a step costs in a long row of them."""
 
+from dataclasses import replace
 from functools import partial
 from typing import Final
 
-from bench.case import FLOOR, STOCK, STOCK_FILE, Case, Extent, Quantity, Sample, interleaved
+from bench.case import FLOOR, NO_HEARTBEAT, STOCK, STOCK_FILE, Case, Extent, Quantity, Sample, interleaved
 from bench.floor import FloorRequest
 from bench.report import Measure, Target
 from bench.runs import FloorClient, Timed, executable
@@ -47,11 +48,12 @@ async def _measure(stack: Stack, extent: Extent) -> list[Measure]:
 
     async with stack.stock_floor() as stock, stack.stock_floor(keeps=True) as stock_file:
 
-        async def bare(client: FloorClient) -> Sample:
+        async def bare(client: FloorClient, request: FloorRequest = request) -> Sample:
             return sample(await client.run(request))
 
         against = {FLOOR: stack.floor, STOCK: stock, STOCK_FILE: stock_file}
         sides = {name: partial(bare, client) for name, client in against.items()}
+        sides[NO_HEARTBEAT] = partial(bare, stack.floor, replace(request, heartbeat=False))
         return await interleaved(extent.rounds(), _QUANTITIES, rota, sides)
 
 
