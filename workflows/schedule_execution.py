@@ -189,7 +189,7 @@ class ScheduleExecution:
                 trigger=self._request.trigger,
                 workflow_id=info.workflow_id,
                 fire_time=fired,
-                started_at=info.start_time,
+                started_at=info.workflow_start_time,
                 position=self._position,
                 begin_at_most=0 if self._paused else MAX_STEPS_IN_FLIGHT,
             ),

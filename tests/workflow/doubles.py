@@ -6,7 +6,7 @@ from collections import defaultdict
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 from temporalio import activity
@@ -70,6 +70,8 @@ class Record:
     begun_at_attempt: list[bool] = field(default_factory=list)
     """At each write of an attempt, whether it was known that its step had begun."""
     last_group: int | None = None
+    started_at: datetime | None = None
+    """When the server had started the workflow, as it said when it was opened."""
     opening: asyncio.Event | None = None
     """Until this is set, opening takes its time."""
     writes: int = 0
@@ -83,6 +85,7 @@ class Record:
     @activity.defn(name=OPEN_EXECUTION)
     async def open(self, request: OpenRequest) -> Opened:
         self.writes += 1
+        self.started_at = request.started_at
         self.asked.set()
         if self.opening is not None:
             await self.opening.wait()

@@ -551,3 +551,15 @@ async def test_an_execution_that_takes_up_another_begins_where_that_had_stopped(
 
     assert steps.begun == ["b", "c"]
     assert result.outcome == ExecutionStatus.COMPLETE_WITH_ERROR
+
+
+async def test_a_fire_that_waits_for_a_worker_was_started_when_the_server_did(
+    time_skipping: WorkflowEnvironment, task_queue: str
+) -> None:
+    record = Record(plan(step("a", 0)))
+    async with started(time_skipping.client, task_queue, record, Steps()) as handle:
+        await handle.result()
+        description = await handle.describe()
+
+    # A worker took it later: whether a later fire was due by then is not what makes one missed.
+    assert record.started_at == description.start_time
