@@ -70,11 +70,17 @@ def trigger_warnings(schedule: Schedule) -> list[str]:
 
 
 def unfired_timetable(schedule: Schedule, body: ScheduleChange) -> list[str]:
-    """Returns what is said of a timetable that a request sets on a schedule that is `Manual`, and does not say so itself."""
-    if schedule.trigger_type is not TriggerType.MANUAL or "trigger_type" in body.model_fields_set:
-        return []
+    """Returns what is said of a timetable that a request sets and that does not fire, where the request does not say so.
+
+    Then the schedule is `Manual`, or disabled, by default.
+    """
     sent = [to_camel(name) for name in _TIMES if not is_blank(getattr(body, name))]
-    if not sent:
+    if schedule.trigger_type is TriggerType.CRON:
+        is_meant = schedule.is_enabled or "is_enabled" in body.model_fields_set
+        if is_meant or not (sent or "trigger_type" in body.model_fields_set):
+            return []
+        return ["The schedule is disabled: it does not fire. Enable it, or send isEnabled."]
+    if not sent or "trigger_type" in body.model_fields_set:
         return []
     named = ", ".join(sent)
     return [
