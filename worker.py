@@ -183,6 +183,11 @@ async def run_worker(settings: Settings, pools: Sequence[str] = ()) -> None:
     async with AsyncExitStack() as stack:
         await asyncio.to_thread(end_orphans, settings.kill_grace_seconds)
         take_native_logs()
+        if not settings.script_roots:
+            _logger.warning(
+                "steps that run a script or a program will fail on this worker: it has no script roots. "
+                "Set ROTA_SCRIPT_ROOTS to the folders that steps may use."
+            )
         client = await connect_when_up()
         catalogue = None
         if settings.database_url or not pools:

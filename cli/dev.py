@@ -5,6 +5,7 @@ import contextlib
 import json
 import logging
 import os
+import shlex
 import sys
 from asyncio.subprocess import Process
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, Mapping
@@ -59,12 +60,23 @@ async def run_dev(settings: Settings, ports: Ports, *, with_worker: bool) -> Non
 async def _run(settings: Settings, ports: Ports, *, with_worker: bool) -> None:
     """Runs everything until this task is cancelled."""
     async with dev_stack(settings, ports, with_worker=with_worker) as first_start:
-        _announce(settings, ports, first_start=first_start)
+        _announce(settings, ports, first_start=first_start, with_worker=with_worker)
         await asyncio.Event().wait()
 
 
-def _announce(settings: Settings, ports: Ports, *, first_start: bool) -> None:
+_OF_A_WORKER: Final = ("ROTA_DATA_DIR", "ROTA_SCRIPT_ROOTS", "TEMPORAL_ADDRESS")
+"""What a worker of one's own must be told; a catalogue that is not in the data folder, the environment names already."""
+
+
+def _announce(settings: Settings, ports: Ports, *, first_start: bool, with_worker: bool) -> None:
     key_file = api_key_file(settings.data_dir)
+    environment = _environment(settings, ports)
+    worker = [
+        "  No worker runs. Start one, in another terminal:",
+        *(f"    {name}={shlex.quote(environment[name])} \\" for name in _OF_A_WORKER),
+        "    rota worker",
+        "",
+    ]
     lines = [
         "",
         f"  REST API         {ports.api_url}/docs",
@@ -72,6 +84,7 @@ def _announce(settings: Settings, ports: Ports, *, first_start: bool) -> None:
         f"  API key          {key_file}",
         *([f"                   {key_file.read_text().strip()}"] if first_start else []),
         "",
+        *([] if with_worker else worker),
         "  Ctrl-C ends it all.",
         "",
     ]

@@ -42,6 +42,7 @@ class DevProcess:
     ports: list[int] = field(default_factory=lambda: free_ports(3))
     environment: dict[str, str] = field(default_factory=dict)
     process: asyncio.subprocess.Process | None = None
+    with_worker: bool = True
 
     @property
     def data_dir(self) -> Path:
@@ -53,6 +54,7 @@ class DevProcess:
         self.process = await asyncio.create_subprocess_exec(
             *(sys.executable, "-m", "cli.main", "dev", "--data-dir", str(self.data_dir)),
             *("--api-port", str(api), "--temporal-port", str(temporal), "--ui-port", str(ui)),
+            *([] if self.with_worker else ["--no-worker"]),
             cwd=self.folder,
             env={**os.environ, **self.environment},
             stdin=asyncio.subprocess.DEVNULL,
@@ -70,7 +72,7 @@ class DevProcess:
                 answer = await http.get(f"http://127.0.0.1:{self.ports[0]}/api/v1/health/ready")
             except httpx.TransportError:
                 return False
-            return answer.is_success and bool(answer.json()["workers"])
+            return answer.is_success and (not self.with_worker or bool(answer.json()["workers"]))
 
     def tree(self) -> list[psutil.Process]:
         assert self.process is not None

@@ -105,6 +105,43 @@ async def test_after_an_outage_only_the_latest_missed_fire_runs(dev: DevProcess)
     assert (await dev.call("GET", f"/schedules/{schedule['id']}"))["skippedCount"] == 0
 
 
+async def test_fires_that_wait_for_a_worker_run_all(tmp_path: Path) -> None:
+    dev = DevProcess(tmp_path, environment={"ROTA_SCRIPT_ROOTS": "/bin:/usr/bin"}, with_worker=False)
+    await dev.start()
+    worker = None
+    try:
+        schedule = await minutely(dev, overlapPolicy="AllowAll")
+        client = await temporal(dev)
+        query = f"RotaScheduleId = '{schedule['id']}'"
+
+        async def two_wait() -> bool:
+            return (await client.count_workflows(query)).count >= 2
+
+        await eventually(two_wait, seconds=150)
+        said = (tmp_path / "dev.log").read_text()
+        command = said.partition("in another terminal:")[2].partition("Ctrl-C")[0]
+        binaries = sysconfig.get_path("scripts")
+        worker = await asyncio.create_subprocess_shell(
+            f"export PATH={binaries}:$PATH\n{command.replace('rota worker', 'exec rota worker')}", cwd="/"
+        )
+
+        async def outcomes() -> list[str]:
+            completed = client.list_workflows(f"{query} AND ExecutionStatus != 'Running'")
+            return [str(found.typed_search_attributes.get(_OUTCOME)) async for found in completed]
+
+        async def two_ended() -> bool:
+            return len(await outcomes()) >= 2
+
+        await eventually(two_ended)
+        # The first was started on time, though the second was due before anybody took it.
+        assert set(await outcomes()) == {"Complete"}
+    finally:
+        if worker is not None:
+            worker.terminate()
+            await worker.wait()
+        await dev.stop()
+
+
 async def test_a_wiped_server_gets_every_schedule_back(dev: DevProcess) -> None:
     schedules = [await minutely(dev, cronExpression=f"{n} 3 * * *") for n in range(5)]
     due = (datetime.now(UTC) + timedelta(seconds=10)).replace(second=0, microsecond=0) + MINUTE
