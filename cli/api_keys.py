@@ -47,14 +47,18 @@ def _with_catalogue(work: Callable[["Catalogue"], Awaitable[Answer]]) -> Answer:
 
 
 def _expiry(text: str) -> datetime:
-    days = _DURATION.fullmatch(text)
-    if days:
-        return datetime.now(UTC) + timedelta(days=int(days[1]))
-    try:
-        instant = datetime.fromisoformat(text)
-    except ValueError:
-        raise typer.BadParameter(f"{text!r} is neither days such as 90d nor a time such as 2027-01-31") from None
-    return instant if instant.tzinfo else instant.replace(tzinfo=UTC)
+    now = datetime.now(UTC)
+    if days := _DURATION.fullmatch(text):
+        instant = now + timedelta(days=int(days[1]))
+    else:
+        try:
+            instant = datetime.fromisoformat(text)
+        except ValueError:
+            raise typer.BadParameter(f"{text!r} is neither days such as 90d nor a time such as 2027-01-31") from None
+        instant = instant if instant.tzinfo else instant.replace(tzinfo=UTC)
+    if instant <= now:
+        raise typer.BadParameter(f"{text!r} is over: the key would never work")
+    return instant
 
 
 @app.command("create")

@@ -314,6 +314,16 @@ def test_the_revisions_that_are_known_are_those_of_the_migrations() -> None:
     assert scripts.get_current_head() == revisions()[-1]
 
 
+@pytest.mark.parametrize(
+    ("expires", "problem"), [("2020-01-31", "is over"), ("0d", "is over"), ("soon", "is neither days such as 90d")]
+)
+def test_a_key_that_would_never_work_is_not_made(data_dir: Path, expires: str, problem: str) -> None:
+    made = CliRunner().invoke(main.app, ["api-key", "create", "--name", "k", "--role", "Reader", "--expires", expires])
+    assert made.exit_code == 2
+    assert f"'{expires}' {problem}" in made.output
+    assert not (data_dir / "rota.db").exists()
+
+
 def test_the_roles_of_a_key_are_the_catalogues() -> None:
     assert tuple(role.value for role in Role) == api_keys.ROLES
 
