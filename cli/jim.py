@@ -164,6 +164,8 @@ def _find_key(variable: str | None) -> tuple[str, str]:
             key = typer.prompt("API key of JIM", hide_input=True, err=True)
         setting = key.strip()
         where = f"The variable {JIM_KEY_VARIABLE}"
+    if not key.strip():
+        raise UsageError(f"{where} is not set: it must hold an API key of JIM.")
     if not re.fullmatch(r"[!-~]+", key.strip()):
         raise UsageError(f"{where} holds no API key of JIM: keys begin with jim_ak_.")
     return key.strip(), setting

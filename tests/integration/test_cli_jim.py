@@ -212,9 +212,9 @@ async def test_a_variable_may_hold_the_key_here_and_on_the_workers(api: Rota, ji
 @pytest.mark.parametrize(
     ("options", "environment", "message"),
     [
-        ([], {"ROTA_JIM_API_KEY": ""}, "The variable ROTA_JIM_API_KEY holds no API key of JIM"),
+        ([], {"ROTA_JIM_API_KEY": ""}, "The variable ROTA_JIM_API_KEY is not set"),
         ([], {"ROTA_JIM_API_KEY": "jim ak"}, "The variable ROTA_JIM_API_KEY holds no API key of JIM"),
-        (["--api-key-env", "NOT_SET"], {}, "--api-key-env: the variable NOT_SET holds no API key"),
+        (["--api-key-env", "NOT_SET"], {}, "--api-key-env: the variable NOT_SET is not set"),
         (["--api-key-env", "ROTA_X"], {"ROTA_X": "x"}, "--api-key-env: 'ROTA_X' is no variable that a worker may name"),
         (["--api-key-env", "a-b"], {}, "--api-key-env: 'a-b' is no variable"),
         (["--url", "ftp://jim"], {}, "--url: write the address of JIM as https://jim.example.com"),
