@@ -73,7 +73,8 @@ def closing_line(execution: ExecutionDetail, now: datetime) -> Text:
     took = duration(elapsed(execution["startedAt"], execution["completedAt"], now))
     if not has_ended(execution):
         done = min(execution["currentStepIndex"] + 1, execution["totalSteps"])
-        line.append(f", step group {done} of {execution['totalSteps']}, running for {took}")
+        line.append(f", step group {done} of {execution['totalSteps']}")
+        line.append(f", running for {took}" if execution["startedAt"] else ", not begun")
     elif execution["startedAt"]:
         line.append(f" {'in' if execution['status'] == ExecutionStatus.COMPLETE else 'after'} {took}")
     if execution["errorMessage"]:

@@ -422,6 +422,8 @@ def test_the_summary_of_many_steps_lists_what_did_not_simply_succeed() -> None:
 def test_the_summary_of_what_goes_on_says_how_far_it_is() -> None:
     text = summary(execution("InProgress", [[step("one", "Processing", -20)], [step("two")]]))
     assert text.endswith("Identity sync: InProgress, step group 1 of 2, running for 20.0s\n")
+    text = summary(execution("Queued", [[step("one")]], startedAt=None, errorMessage="Waiting for 9 s"))
+    assert text.endswith("Identity sync: Queued, step group 1 of 1, not begun: Waiting for 9 s\n")
 
 
 def test_on_a_narrow_terminal_states_and_commands_stay_whole() -> None:
