@@ -526,7 +526,7 @@ class _Run:
             StepFailure: There are several, of which one at most is this step's.
         """
         for pause in _SETTLING_SECONDS:
-            await asyncio.sleep(pause)
+            await asyncio.sleep(pause)  # JIM tells nobody when a run begins
             found = await self._started_since()
             if len(found) > 1:
                 raise StepFailure(
@@ -580,7 +580,7 @@ class _Run:
             self._show(progress)
             before = progress
             age = asyncio.get_running_loop().time() - self._began
-            await asyncio.sleep(self._api.pace.pause(age))
+            await asyncio.sleep(self._api.pace.pause(age))  # JIM has to be asked: it calls nobody back
 
     async def _progress(self) -> _Progress:
         activity_id = self._step.memo["activityId"]
@@ -700,7 +700,7 @@ class _Run:
                 raise
         pause = _SOONEST_SECONDS
         while not await self._is_gone():
-            await asyncio.sleep(pause)
+            await asyncio.sleep(pause)  # nor does it tell when a cancel is through
             pause = min(pause * 2, _LATEST_SECONDS)
 
 

@@ -93,7 +93,7 @@ class TemporalContinuity(Continuity):
         holder = {"workflow": info.workflow_id, "step": info.activity_id}
         pause = _SHORTEST_WAIT
         while not await self._try_turn(client, name, holder):
-            await asyncio.sleep(pause)
+            await asyncio.sleep(pause)  # a workflow id that is taken cannot be waited for
             pause = min(pause * 2, _LONGEST_WAIT)
 
     @_until_it_answers
