@@ -183,7 +183,7 @@ class ChangeLog:
             if waiting_reason(step):
                 self._explained.add(step["id"])
                 is_explained = True
-            if StepStatus(step["status"]).is_terminal and not was_started(step):
+            if step["status"] == StepStatus.CANCELLED and not was_started(step):
                 unreached += 1
                 continue
             # What runs again began earlier: its start is that of its first attempt.
@@ -199,7 +199,7 @@ class ChangeLog:
 
 def _state_line(step: ExecutionStep, now: datetime) -> str:
     text = step["status"]
-    if StepStatus(step["status"]).is_terminal:
+    if StepStatus(step["status"]).is_terminal and step["startedAt"]:
         text += f" after {duration(elapsed(step['startedAt'], step['completedAt'], now))}"
     if step["attempts"] > 1:
         text += f", attempt {step['attempts']}"

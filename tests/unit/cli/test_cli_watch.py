@@ -158,6 +158,16 @@ def test_each_change_is_a_line_and_nothing_else_is() -> None:
     ]
 
 
+def test_a_step_that_no_worker_took_in_time_is_told() -> None:
+    log = ChangeLog()
+    never = step("never", "Failed", None, 0, errorMessage="No worker took it within 4 s")
+    assert told(log, execution("InProgress", [[never], [step("two", "Processing", -1)]])) == [
+        "Identity sync: InProgress",
+        "[2/2] two: Processing",
+        "[1/2] never: Failed: No worker took it within 4 s",
+    ]
+
+
 def test_why_a_step_waits_is_told_once_when_it_is_known() -> None:
     log = ChangeLog()
 
