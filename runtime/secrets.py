@@ -6,12 +6,14 @@ import hmac
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cache
-from typing import Any
+from functools import cache, cached_property
+from typing import TYPE_CHECKING, Any
 from urllib.parse import quote, quote_plus
 
-from cryptography.fernet import Fernet, InvalidToken
 from pydantic import BaseModel
+
+if TYPE_CHECKING:
+    from cryptography.fernet import Fernet
 
 _PREFIX = "sealed:v1:"
 MASK = "***"
@@ -39,8 +41,15 @@ class SecretBox:
 
     def __init__(self, key: str) -> None:
         """Takes the secret key: any text; its SHA-256 is the encryption key."""
-        self._fernet = Fernet(base64.urlsafe_b64encode(hashlib.sha256(key.encode()).digest()))
+        self._key = base64.urlsafe_b64encode(hashlib.sha256(key.encode()).digest())
         self._fingerprint_key = hmac.digest(key.encode(), b"rota: fingerprints of secrets", "sha256")
+
+    @cached_property
+    def _fernet(self) -> "Fernet":
+        # Loaded with the first secret: it takes 6 MB of a process, and many have none.
+        from cryptography.fernet import Fernet  # noqa: PLC0415
+
+        return Fernet(self._key)
 
     def seal(self, text: str) -> str:
         """Returns the sealed form of a text."""
@@ -54,6 +63,8 @@ class SecretBox:
         """
         if not is_sealed(sealed):
             return sealed
+        from cryptography.fernet import InvalidToken  # noqa: PLC0415 - see `_fernet`
+
         try:
             return self._fernet.decrypt(sealed.removeprefix(_PREFIX).encode()).decode()
         except InvalidToken:
