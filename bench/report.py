@@ -22,6 +22,8 @@ _HEADINGS: Final = (
     "target",
     "met",
 )
+RATE: Final = "1/s"
+"""The unit of how much was done in a second."""
 _VERDICT_HEADINGS: Final = ("case", "measure", "against", "target", "measured", "met")
 
 
@@ -67,9 +69,13 @@ class Verdict:
     """What a target says of a measure."""
 
     target: Target
-    value: float
-    """What is held against the limit."""
-    is_met: bool
+    value: float | None
+    """What is held against the limit; None where there is no such ratio, as a sample of the other side is 0."""
+
+    @property
+    def is_met(self) -> bool:
+        """Whether the value keeps to it; what could not be measured does not."""
+        return self.value is not None and self.target.is_met(self.value)
 
     def __str__(self) -> str:
         """Returns yes or no."""
@@ -117,15 +123,12 @@ class Measure:
 
     @property
     def verdict(self) -> "Verdict | None":
-        """Whether it shows what it must; None where it must show nothing, or shows no ratio: a sample is 0."""
+        """Whether it shows what it must; None where it must show nothing."""
         if self.target is None:
             return None
         summary = Summary.of(self.rota)
         values = {"median": summary.median, "p95": summary.p95, "maximum": summary.maximum}
-        value = self.median_of_ratios if self.target.of == "ratio" else values[self.target.of]
-        if value is None:
-            return None
-        return Verdict(self.target, value, is_met=self.target.is_met(value))
+        return Verdict(self.target, self.median_of_ratios if self.target.of == "ratio" else values[self.target.of])
 
     def as_json(self) -> dict[str, Any]:
         """Returns samples, summaries and the verdict."""
@@ -206,19 +209,26 @@ def _verdicts(case: CaseResult) -> Iterator[list[str]]:
     for measure in case.measures:
         verdict = measure.verdict
         if verdict is not None:
-            value = _ratio(verdict.value) if verdict.target.of == "ratio" else _number(verdict.value)
+            if verdict.value is None:
+                value = "no ratio"
+            else:
+                value = _ratio(verdict.value) if verdict.target.of == "ratio" else _number(verdict.value)
             target = str(verdict.target) if verdict.target.of == "ratio" else f"{verdict.target} {measure.unit}"
             yield [case.letter, measure.name, measure.against, target, value, str(verdict)]
 
 
 def _row(measure: Measure) -> list[str]:
+    median, span, p95 = _distribution(measure.rota)
     return [
         measure.name,
         measure.unit,
         str(len(measure.rota)),
         measure.against,
         *_distribution(measure.baseline)[:2],
-        *_distribution(measure.rota),
+        median,
+        span,
+        # Of a rate that is the best value: more is better.
+        "" if measure.unit == RATE else p95,
         _ratio(measure.ratio_of_medians),
         _ratio(measure.median_of_ratios),
         "" if measure.target is None else str(measure.target),

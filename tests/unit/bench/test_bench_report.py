@@ -1,5 +1,6 @@
 import dataclasses
 import json
+from typing import Literal
 
 import pytest
 
@@ -115,10 +116,21 @@ def test_a_target_is_met_or_not(target: Target | None, met: bool | None) -> None
     assert (measure.verdict and measure.verdict.is_met) is met
 
 
-def test_a_target_of_a_ratio_that_there_is_not_is_neither_met_nor_missed() -> None:
-    measure = Measure("cpu", "ms", (5.0,), "floor", (0.0,), Target("ratio", "at most", 1.25))
+@pytest.mark.parametrize("bound", ["at most", "at least"])
+def test_a_target_of_a_ratio_that_there_is_not_is_missed_and_shown(bound: Literal["at most", "at least"]) -> None:
+    measure = Measure("cpu", "ms", (5.0,), "floor", (0.0,), Target("ratio", bound, 1.25))
+    report = dataclasses.replace(REPORT, cases=(dataclasses.replace(REPORT.cases[0], measures=(measure,)),))
 
-    assert measure.verdict is None
+    assert f"| A | cpu | floor | ratio {bound} 1.25 | no ratio | **no** |" in report.as_markdown()
+    assert measure.as_json()["met"] is False
+
+
+def test_a_rate_has_no_p95_as_more_is_better() -> None:
+    measures = (Measure("runs", "1/s", (5.0, 7.0)), Measure("wall", "ms", (5.0, 7.0)))
+    report = dataclasses.replace(REPORT, cases=(dataclasses.replace(REPORT.cases[0], measures=measures),))
+
+    assert "| runs | 1/s | 2 | 6.00 | 5.00 to 7.00 |  |" in report.as_markdown()
+    assert "| wall | ms | 2 | 6.00 | 5.00 to 7.00 | 7.00 |" in report.as_markdown()
 
 
 def test_the_markdown_has_the_targets_and_a_table_a_case() -> None:
