@@ -181,10 +181,11 @@ class Report:
 
     def as_markdown(self) -> str:
         """Returns the circumstances, a table of the targets, and one a case with a row a measure."""
-        machine, versions = self.machine, self.versions
+        versions = self.versions
         lines = [
-            f"- Machine: {machine.cores} cores, {machine.memory_gib:.1f} GiB, {machine.kernel}",
-            f"- Rota {versions.rota}, temporalio {versions.temporalio}, Python {versions.python}",
+            f"- Measured on {versions.date} (UTC)",
+            f"- Machine: {self.machine}",
+            f"- {versions.rota_and_commit}, temporalio {versions.temporalio}, Python {versions.python}",
             f"- Temporal server {versions.server}, catalogue in {versions.database}",
             *(["- **Quick: everything in small, once. These figures mean nothing.**"] if self.quick else []),
             "",

@@ -10,8 +10,16 @@ from bench.report import CaseResult, Measure, Report, Summary, Target
 AT_MOST = Target("ratio", "at most", 1)
 
 REPORT = Report(
-    machine=Machine(cores=2, memory_gib=15.62, kernel="Linux 6.1 x86_64"),
-    versions=Versions(rota="0.1.0", temporalio="1.35.0", server="1.32.0", python="3.11.7", database="sqlite 3.40.1"),
+    machine=Machine(cpu="AMD EPYC", cores=2, memory_gib=15.62, kernel="Linux 6.1 x86_64"),
+    versions=Versions(
+        date="2026-01-31",
+        rota="0.1.0",
+        commit="186f4d5+",
+        temporalio="1.35.0",
+        server="1.32.0",
+        python="3.11.7",
+        database="sqlite 3.40.1",
+    ),
     cases=(
         CaseResult(
             "A",
@@ -137,8 +145,9 @@ def test_the_markdown_has_the_targets_and_a_table_a_case() -> None:
     assert (
         REPORT.as_markdown()
         == """\
-- Machine: 2 cores, 15.6 GiB, Linux 6.1 x86_64
-- Rota 0.1.0, temporalio 1.35.0, Python 3.11.7
+- Measured on 2026-01-31 (UTC)
+- Machine: AMD EPYC, 2 cores, 15.6 GiB, Linux 6.1 x86_64
+- Rota 0.1.0 (commit 186f4d5+), temporalio 1.35.0, Python 3.11.7
 - Temporal server 1.32.0, catalogue in sqlite 3.40.1
 
 | case | measure | against | target | measured | met |
@@ -168,10 +177,24 @@ in 3 s.
     )
 
 
+def test_what_is_not_known_is_left_out() -> None:
+    report = dataclasses.replace(
+        REPORT,
+        machine=dataclasses.replace(REPORT.machine, cpu=""),
+        versions=dataclasses.replace(REPORT.versions, commit=None),
+    )
+
+    assert "- Machine: 2 cores, 15.6 GiB" in report.as_markdown()
+    assert "- Rota 0.1.0, temporalio" in report.as_markdown()
+
+
 def test_the_json_keeps_every_sample() -> None:
     document = json.loads(json.dumps(REPORT.as_json()))
 
+    assert document["machine"]["cpu"] == "AMD EPYC"
     assert document["machine"]["cores"] == 2
+    assert document["versions"]["date"] == "2026-01-31"
+    assert document["versions"]["commit"] == "186f4d5+"
     assert document["versions"]["server"] == "1.32.0"
     assert [case["letter"] for case in document["cases"]] == ["A", "B"]
     assert document["cases"][0]["load_before"] == [0.5, 0.25, 0.125]
