@@ -93,12 +93,13 @@ class Measure:
     against: str = ""
     """What `baseline` is of; empty where there is none."""
     baseline: tuple[float, ...] = ()
-    """As many as Rota's, each taken in the same round; empty where there is none."""
+    """As many as Rota's, each taken in the same round; or any number against one of Rota's, which makes a pair with each;
+    empty where there is none."""
     target: Target | None = None
 
     def __post_init__(self) -> None:
         """Checks that samples come in pairs."""
-        if not self.rota or (self.baseline and len(self.baseline) != len(self.rota)):
+        if not self.rota or (self.baseline and len(self.rota) not in {1, len(self.baseline)}):
             raise ValueError(f"{self.name}: {len(self.rota)} samples of Rota and {len(self.baseline)} to compare with")
         if bool(self.against) != bool(self.baseline):
             raise ValueError(f"{self.name}: what it is compared with has samples and a name, or neither")
@@ -113,13 +114,14 @@ class Measure:
 
     @property
     def median_of_ratios(self) -> float | None:
-        """Median of Rota's samples, each over the other's of the same round; None where there is no other, or one is 0.
+        """Median of the ratios of all pairs; None where there is no other, or a sample of it is 0.
 
         What slows the machine for longer than a round is in both halves of a pair.
         """
         if not self.baseline or 0 in self.baseline:
             return None
-        return statistics.median(rota / other for rota, other in zip(self.rota, self.baseline, strict=True))
+        rota = self.rota * len(self.baseline) if len(self.rota) == 1 else self.rota
+        return statistics.median(of_rota / other for of_rota, other in zip(rota, self.baseline, strict=True))
 
     @property
     def verdict(self) -> "Verdict | None":
@@ -223,7 +225,7 @@ def _row(measure: Measure) -> list[str]:
     return [
         measure.name,
         measure.unit,
-        str(len(measure.rota)),
+        _count(measure),
         measure.against,
         *_distribution(measure.baseline)[:2],
         median,
@@ -235,6 +237,11 @@ def _row(measure: Measure) -> list[str]:
         "" if measure.target is None else str(measure.target),
         "" if measure.verdict is None else str(measure.verdict),
     ]
+
+
+def _count(measure: Measure) -> str:
+    count = str(len(measure.rota))
+    return count if len(measure.baseline) in {0, len(measure.rota)} else f"{count} against {len(measure.baseline)}"
 
 
 def table(headings: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:

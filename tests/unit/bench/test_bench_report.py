@@ -87,10 +87,19 @@ def test_nothing_is_a_multiple_of_what_took_less_than_a_clock_tick() -> None:
     assert measure.median_of_ratios is None
 
 
-@pytest.mark.parametrize(("rota", "baseline"), [((), ()), ((1.0,), (1.0, 2.0)), ((), (1.0,))])
+@pytest.mark.parametrize(("rota", "baseline"), [((), ()), ((1.0, 2.0), (1.0,)), ((1.0, 2.0), (1.0,) * 3), ((), (1.0,))])
 def test_samples_come_in_pairs(rota: tuple[float, ...], baseline: tuple[float, ...]) -> None:
     with pytest.raises(ValueError, match=f"wall: {len(rota)} samples of Rota and {len(baseline)} to compare with"):
         Measure("wall", "ms", rota, "floor", baseline)
+
+
+def test_one_sample_of_rota_makes_a_pair_with_each_of_the_others() -> None:
+    measure = Measure("wall", "ms", (6.0,), "short", (2.0, 6.0, 3.0), Target("ratio", "at most", 2))
+    report = dataclasses.replace(REPORT, cases=(dataclasses.replace(REPORT.cases[0], measures=(measure,)),))
+
+    assert measure.median_of_ratios == measure.ratio_of_medians == 2.0
+    assert measure.as_json()["baseline"] == (2.0, 6.0, 3.0)
+    assert "| wall | ms | 1 against 3 | short | 3.00 | 2.00 to 6.00 | 6.00 |" in report.as_markdown()
 
 
 def test_what_is_compared_has_a_name() -> None:
