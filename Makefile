@@ -38,9 +38,9 @@ bench: $(READY) ## Rota against a bare Temporal workflow on the same server
 	@$(BIN)/python -m bench
 
 # The catalogue is measured on the server that the tests use where there is one, else on SQLite.
-bench-docs: $(READY) ## measure it all, a large catalogue too, and put the tables into docs/performance.md
-	@$(BIN)/python -m bench --into docs/performance.md
-	@$(BIN)/python -m bench catalogue --into docs/performance.md \
+bench-docs: $(READY) ## measure it all, a large catalogue too: tables into docs/performance.md, JSON beside it
+	@$(BIN)/python -m bench --into docs/performance.md --json docs/performance.json
+	@$(BIN)/python -m bench catalogue --into docs/performance.md --json docs/performance-catalogue.json \
 		$(if $(ROTA_TEST_POSTGRES_URL),--database "$(ROTA_TEST_POSTGRES_URL)")
 
 docs: $(READY) ## write the reference pages that follow from the code

@@ -31,7 +31,10 @@ _Database = Annotated[
     str | None,
     typer.Option(help="URL of a PostgreSQL database beside which one is made, and dropped; else a SQLite file."),
 ]
-_JsonFile = Annotated[Path | None, typer.Option("--json", help="Also write the report, every sample, here.")]
+_JsonFile = Annotated[
+    Path | None,
+    typer.Option("--json", help="Also write the report here, with the figures of every round."),
+]
 _Page = Annotated[
     Path | None,
     typer.Option("--into", help="Also put the report into this Markdown page, between the comments that name it."),
@@ -58,7 +61,7 @@ def cases(
     """Measures Rota against the floor, a bare Temporal workflow doing the same work on the same server.
 
     Prints Markdown to stdout, progress to stderr. Nothing is left behind, also after Ctrl-C. All cases take about
-    twenty minutes on two cores; measure on a machine that does nothing else.
+    twenty minutes on two cores; measure on a machine that does nothing else. F and I have no rounds, but one run.
     """
     if context.invoked_subcommand is None:
         if quick and page is not None:

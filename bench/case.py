@@ -78,9 +78,9 @@ async def interleaved(
 ) -> list[Measure]:
     """Measures all sides in turn, again and again, in an order that changes from round to round.
 
-    Each order comes as often as any other, as far as the rounds go, in a sequence that is drawn: so what one side leaves
-    to the server to do, such as timers that are due later, does not always slow the same other one. One round more comes
-    first and does not count.
+    The orders come in a sequence that is drawn, none again before all have come: so what one side leaves to the server to
+    do, such as timers that are due later, does not always slow the same other one. Fewer rounds than orders, of which four
+    sides have 24, see a part of them. One round more comes first and does not count.
 
     Args:
         rounds: How many count.

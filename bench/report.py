@@ -22,6 +22,8 @@ _HEADINGS: Final = (
     "target",
     "met",
 )
+RATE: Final = "1/s"
+"""The unit of how much was done in a second."""
 _VERDICT_HEADINGS: Final = ("case", "measure", "against", "target", "measured", "met")
 
 
@@ -67,9 +69,13 @@ class Verdict:
     """What a target says of a measure."""
 
     target: Target
-    value: float
-    """What is held against the limit."""
-    is_met: bool
+    value: float | None
+    """What is held against the limit; None where there is no such ratio, as a sample of the other side is 0."""
+
+    @property
+    def is_met(self) -> bool:
+        """Whether the value keeps to it; what could not be measured does not."""
+        return self.value is not None and self.target.is_met(self.value)
 
     def __str__(self) -> str:
         """Returns yes or no."""
@@ -87,12 +93,13 @@ class Measure:
     against: str = ""
     """What `baseline` is of; empty where there is none."""
     baseline: tuple[float, ...] = ()
-    """As many as Rota's, each taken in the same round; empty where there is none."""
+    """As many as Rota's, each taken in the same round; or any number against one of Rota's, which makes a pair with each;
+    empty where there is none."""
     target: Target | None = None
 
     def __post_init__(self) -> None:
         """Checks that samples come in pairs."""
-        if not self.rota or (self.baseline and len(self.baseline) != len(self.rota)):
+        if not self.rota or (self.baseline and len(self.rota) not in {1, len(self.baseline)}):
             raise ValueError(f"{self.name}: {len(self.rota)} samples of Rota and {len(self.baseline)} to compare with")
         if bool(self.against) != bool(self.baseline):
             raise ValueError(f"{self.name}: what it is compared with has samples and a name, or neither")
@@ -107,25 +114,23 @@ class Measure:
 
     @property
     def median_of_ratios(self) -> float | None:
-        """Median of Rota's samples, each over the other's of the same round; None where there is no other, or one is 0.
+        """Median of the ratios of all pairs; None where there is no other, or a sample of it is 0.
 
         What slows the machine for longer than a round is in both halves of a pair.
         """
         if not self.baseline or 0 in self.baseline:
             return None
-        return statistics.median(rota / other for rota, other in zip(self.rota, self.baseline, strict=True))
+        rota = self.rota * len(self.baseline) if len(self.rota) == 1 else self.rota
+        return statistics.median(of_rota / other for of_rota, other in zip(rota, self.baseline, strict=True))
 
     @property
     def verdict(self) -> "Verdict | None":
-        """Whether it shows what it must; None where it must show nothing, or shows no ratio: a sample is 0."""
+        """Whether it shows what it must; None where it must show nothing."""
         if self.target is None:
             return None
         summary = Summary.of(self.rota)
         values = {"median": summary.median, "p95": summary.p95, "maximum": summary.maximum}
-        value = self.median_of_ratios if self.target.of == "ratio" else values[self.target.of]
-        if value is None:
-            return None
-        return Verdict(self.target, value, is_met=self.target.is_met(value))
+        return Verdict(self.target, self.median_of_ratios if self.target.of == "ratio" else values[self.target.of])
 
     def as_json(self) -> dict[str, Any]:
         """Returns samples, summaries and the verdict."""
@@ -178,10 +183,11 @@ class Report:
 
     def as_markdown(self) -> str:
         """Returns the circumstances, a table of the targets, and one a case with a row a measure."""
-        machine, versions = self.machine, self.versions
+        versions = self.versions
         lines = [
-            f"- Machine: {machine.cores} cores, {machine.memory_gib:.1f} GiB, {machine.kernel}",
-            f"- Rota {versions.rota}, temporalio {versions.temporalio}, Python {versions.python}",
+            f"- Measured on {versions.date} (UTC)",
+            f"- Machine: {self.machine}",
+            f"- {versions.rota_and_commit}, temporalio {versions.temporalio}, Python {versions.python}",
             f"- Temporal server {versions.server}, catalogue in {versions.database}",
             *(["- **Quick: everything in small, once. These figures mean nothing.**"] if self.quick else []),
             "",
@@ -206,24 +212,36 @@ def _verdicts(case: CaseResult) -> Iterator[list[str]]:
     for measure in case.measures:
         verdict = measure.verdict
         if verdict is not None:
-            value = _ratio(verdict.value) if verdict.target.of == "ratio" else _number(verdict.value)
+            if verdict.value is None:
+                value = "no ratio"
+            else:
+                value = _ratio(verdict.value) if verdict.target.of == "ratio" else _number(verdict.value)
             target = str(verdict.target) if verdict.target.of == "ratio" else f"{verdict.target} {measure.unit}"
             yield [case.letter, measure.name, measure.against, target, value, str(verdict)]
 
 
 def _row(measure: Measure) -> list[str]:
+    median, span, p95 = _distribution(measure.rota)
     return [
         measure.name,
         measure.unit,
-        str(len(measure.rota)),
+        _count(measure),
         measure.against,
         *_distribution(measure.baseline)[:2],
-        *_distribution(measure.rota),
+        median,
+        span,
+        # Of a rate that is the best value: more is better.
+        "" if measure.unit == RATE else p95,
         _ratio(measure.ratio_of_medians),
         _ratio(measure.median_of_ratios),
         "" if measure.target is None else str(measure.target),
         "" if measure.verdict is None else str(measure.verdict),
     ]
+
+
+def _count(measure: Measure) -> str:
+    count = str(len(measure.rota))
+    return count if len(measure.baseline) in {0, len(measure.rota)} else f"{count} against {len(measure.baseline)}"
 
 
 def table(headings: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:

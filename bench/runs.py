@@ -37,6 +37,8 @@ class Schedule:
 
     id: str
     name: str
+    steps: int
+    """How many it has, and each of its executions must have."""
 
 
 @dataclass(frozen=True)
@@ -78,7 +80,7 @@ class RotaClient:
         """
         body = {"name": f"Bench {uuid.uuid4()}", "steps": list(steps), **fields}
         answer = checked(await self.http.post("/api/v1/schedules", json=body)).json()
-        return Schedule(answer["id"], answer["name"])
+        return Schedule(answer["id"], answer["name"], len(steps))
 
     async def count_executions(self) -> int:
         """Returns how many executions there are."""
@@ -89,7 +91,7 @@ class RotaClient:
         """Runs a schedule to its end.
 
         Raises:
-            BenchError: It did not end as `Complete`, every step `Completed`.
+            BenchError: It did not end as `Complete`, each of its steps `Completed`.
             HttpError: The API was lost.
         """
         async with self._connected() as connection:
@@ -98,7 +100,7 @@ class RotaClient:
             answered = time.perf_counter()
         workflow_id = await self._end(schedule, execution_id)
         ended = time.perf_counter()
-        execution = await self.checked_execution(execution_id)
+        execution = await self.checked_execution(execution_id, schedule.steps)
         output = execution["steps"][-1]["outputTail"] or ""
         return Timed(sent_ns, (answered - sent) * 1000, (ended - answered) * 1000, output, workflow_id)
 
@@ -110,7 +112,7 @@ class RotaClient:
             at_end: Called when the last has ended, before the records are looked at.
 
         Raises:
-            BenchError: One did not end as `Complete`, every step `Completed`.
+            BenchError: One did not end as `Complete`, each of its steps `Completed`.
             HttpError: The API was lost.
         """
 
@@ -125,20 +127,26 @@ class RotaClient:
             execution_ids = await asyncio.gather(*map(run, connections, schedules))
             ended = time.perf_counter()
             at_end()
-        for execution_id in execution_ids:
-            await self.checked_execution(execution_id)
+        for schedule, execution_id in zip(schedules, execution_ids, strict=True):
+            await self.checked_execution(execution_id, schedule.steps)
         return ended - sent
 
-    async def checked_execution(self, execution_id: str) -> dict[str, Any]:
+    async def checked_execution(self, execution_id: str, steps: int = 1) -> dict[str, Any]:
         """Returns an execution that has ended well: its record must say so, else it was no run.
 
+        Args:
+            execution_id: Which.
+            steps: How many its record must have: one that lost some would say of the others that they are well.
+
         Raises:
-            BenchError: It is not `Complete`, or a step is not `Completed`.
+            BenchError: It is not `Complete`, a step is not `Completed`, or there are more or fewer steps.
         """
         execution: dict[str, Any] = checked(await self.http.get(f"/api/v1/schedule-executions/{execution_id}")).json()
         states = {execution["status"], *(step["status"] for step in execution["steps"])}
         if states != {"Complete", "Completed"}:
             raise BenchError(f"execution {execution_id} ended with {sorted(states)}: {execution['errorMessage']}")
+        if len(execution["steps"]) != steps:
+            raise BenchError(f"execution {execution_id} has {len(execution['steps'])} steps in place of {steps}")
         return execution
 
     def _connected(self) -> AbstractAsyncContextManager[Connection]:

@@ -12,7 +12,7 @@ import httpx
 
 from bench.case import Case, Extent, Quantity, Sample, interleaved, say
 from bench.load import Load, Request
-from bench.report import Measure, Target
+from bench.report import RATE, Measure, Target
 from bench.runs import executable
 from bench.stack import Stack, free_port, http_client, is_up, wait_until
 
@@ -40,8 +40,9 @@ async def _measure(stack: Stack, extent: Extent) -> list[Measure]:
     """Measures one API process under load from another process: 10 connections, each always waiting for an answer.
 
     What is asked for: one schedule of 3 steps, the first page of 20 of a list of 100 and more, and a new schedule of 3
-    steps. What it is measured against is served by the same function with the same settings, and reads or writes the
-    same table of the same database with one statement. The rate counts the answers that came whole.
+    steps. What it is measured against is served by the same function with the same settings, Python's garbage collector's
+    too, and reads or writes the same table of the same database with one statement. The rate counts the answers that came
+    whole.
     """
     steps = [executable("/bin/true", step_index=index) for index in range(_STEPS)]
     schedules = [await stack.rota.create_schedule(steps) for _ in range(extent.size(_SCHEDULES, quick=2))]
@@ -64,7 +65,7 @@ async def _measure(stack: Stack, extent: Extent) -> list[Measure]:
     say(f"  a trivial ASGI application: {max(load.requests_a_second for load in ceiling):.0f} requests/s")
     return [
         *measures,
-        Measure("for scale: a trivial ASGI application", "1/s", rota=tuple(load.requests_a_second for load in ceiling)),
+        Measure("for scale: a trivial ASGI application", RATE, rota=tuple(load.requests_a_second for load in ceiling)),
     ]
 
 
@@ -76,7 +77,7 @@ async def _compared(stack: Stack, bare: int, asked: _Asked, extent: Extent) -> l
         return {rate: load.requests_a_second, slow: load.p95_ms}
 
     quantities = [
-        Quantity(rate, "1/s", {_BARE: asked.target} if asked.target else {}),
+        Quantity(rate, RATE, {_BARE: asked.target} if asked.target else {}),
         Quantity(slow, "ms"),
     ]
     rota = partial(put, stack.rota.http.base_url.port or 0, *asked.rota)

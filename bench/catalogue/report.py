@@ -66,14 +66,15 @@ class CatalogueReport:
 
     def as_markdown(self) -> str:
         """Returns the circumstances, and a table with a row for each that is asked for, its slowest order and page."""
-        machine, versions = self.machine, self.versions
+        versions = self.versions
         load = f"{load_text(self.load_before)} before, {load_text(self.load_after)} after"
         subjects = {answer.probe.subject: None for answer in self.answers}
         rows = [_row(subject, [a for a in self.answers if a.probe.subject == subject]) for subject in subjects]
         return "\n".join(
             [
-                f"- Machine: {machine.cores} cores, {machine.memory_gib:.1f} GiB, {machine.kernel}",
-                f"- Rota {versions.rota}, Python {versions.python}, catalogue in {versions.database}",
+                f"- Measured on {versions.date} (UTC)",
+                f"- Machine: {self.machine}",
+                f"- {versions.rota_and_commit}, Python {versions.python}, catalogue in {versions.database}",
                 f"- Rows: {', '.join(f'{count:,} {table}' for table, count in self.rows.items())}",
                 f"- Load average (1, 5, 15 minutes): {load}",
                 "",

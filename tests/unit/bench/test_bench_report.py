@@ -1,5 +1,6 @@
 import dataclasses
 import json
+from typing import Literal
 
 import pytest
 
@@ -9,8 +10,16 @@ from bench.report import CaseResult, Measure, Report, Summary, Target
 AT_MOST = Target("ratio", "at most", 1)
 
 REPORT = Report(
-    machine=Machine(cores=2, memory_gib=15.62, kernel="Linux 6.1 x86_64"),
-    versions=Versions(rota="0.1.0", temporalio="1.35.0", server="1.32.0", python="3.11.7", database="sqlite 3.40.1"),
+    machine=Machine(cpu="AMD EPYC", cores=2, memory_gib=15.62, kernel="Linux 6.1 x86_64"),
+    versions=Versions(
+        date="2026-01-31",
+        rota="0.1.0",
+        commit="186f4d5+",
+        temporalio="1.35.0",
+        server="1.32.0",
+        python="3.11.7",
+        database="sqlite 3.40.1",
+    ),
     cases=(
         CaseResult(
             "A",
@@ -78,10 +87,19 @@ def test_nothing_is_a_multiple_of_what_took_less_than_a_clock_tick() -> None:
     assert measure.median_of_ratios is None
 
 
-@pytest.mark.parametrize(("rota", "baseline"), [((), ()), ((1.0,), (1.0, 2.0)), ((), (1.0,))])
+@pytest.mark.parametrize(("rota", "baseline"), [((), ()), ((1.0, 2.0), (1.0,)), ((1.0, 2.0), (1.0,) * 3), ((), (1.0,))])
 def test_samples_come_in_pairs(rota: tuple[float, ...], baseline: tuple[float, ...]) -> None:
     with pytest.raises(ValueError, match=f"wall: {len(rota)} samples of Rota and {len(baseline)} to compare with"):
         Measure("wall", "ms", rota, "floor", baseline)
+
+
+def test_one_sample_of_rota_makes_a_pair_with_each_of_the_others() -> None:
+    measure = Measure("wall", "ms", (6.0,), "short", (2.0, 6.0, 3.0), Target("ratio", "at most", 2))
+    report = dataclasses.replace(REPORT, cases=(dataclasses.replace(REPORT.cases[0], measures=(measure,)),))
+
+    assert measure.median_of_ratios == measure.ratio_of_medians == 2.0
+    assert measure.as_json()["baseline"] == (2.0, 6.0, 3.0)
+    assert "| wall | ms | 1 against 3 | short | 3.00 | 2.00 to 6.00 | 6.00 |" in report.as_markdown()
 
 
 def test_what_is_compared_has_a_name() -> None:
@@ -115,18 +133,30 @@ def test_a_target_is_met_or_not(target: Target | None, met: bool | None) -> None
     assert (measure.verdict and measure.verdict.is_met) is met
 
 
-def test_a_target_of_a_ratio_that_there_is_not_is_neither_met_nor_missed() -> None:
-    measure = Measure("cpu", "ms", (5.0,), "floor", (0.0,), Target("ratio", "at most", 1.25))
+@pytest.mark.parametrize("bound", ["at most", "at least"])
+def test_a_target_of_a_ratio_that_there_is_not_is_missed_and_shown(bound: Literal["at most", "at least"]) -> None:
+    measure = Measure("cpu", "ms", (5.0,), "floor", (0.0,), Target("ratio", bound, 1.25))
+    report = dataclasses.replace(REPORT, cases=(dataclasses.replace(REPORT.cases[0], measures=(measure,)),))
 
-    assert measure.verdict is None
+    assert f"| A | cpu | floor | ratio {bound} 1.25 | no ratio | **no** |" in report.as_markdown()
+    assert measure.as_json()["met"] is False
+
+
+def test_a_rate_has_no_p95_as_more_is_better() -> None:
+    measures = (Measure("runs", "1/s", (5.0, 7.0)), Measure("wall", "ms", (5.0, 7.0)))
+    report = dataclasses.replace(REPORT, cases=(dataclasses.replace(REPORT.cases[0], measures=measures),))
+
+    assert "| runs | 1/s | 2 | 6.00 | 5.00 to 7.00 |  |" in report.as_markdown()
+    assert "| wall | ms | 2 | 6.00 | 5.00 to 7.00 | 7.00 |" in report.as_markdown()
 
 
 def test_the_markdown_has_the_targets_and_a_table_a_case() -> None:
     assert (
         REPORT.as_markdown()
         == """\
-- Machine: 2 cores, 15.6 GiB, Linux 6.1 x86_64
-- Rota 0.1.0, temporalio 1.35.0, Python 3.11.7
+- Measured on 2026-01-31 (UTC)
+- Machine: AMD EPYC, 2 cores, 15.6 GiB, Linux 6.1 x86_64
+- Rota 0.1.0 (commit 186f4d5+), temporalio 1.35.0, Python 3.11.7
 - Temporal server 1.32.0, catalogue in sqlite 3.40.1
 
 | case | measure | against | target | measured | met |
@@ -156,10 +186,24 @@ in 3 s.
     )
 
 
+def test_what_is_not_known_is_left_out() -> None:
+    report = dataclasses.replace(
+        REPORT,
+        machine=dataclasses.replace(REPORT.machine, cpu=""),
+        versions=dataclasses.replace(REPORT.versions, commit=None),
+    )
+
+    assert "- Machine: 2 cores, 15.6 GiB" in report.as_markdown()
+    assert "- Rota 0.1.0, temporalio" in report.as_markdown()
+
+
 def test_the_json_keeps_every_sample() -> None:
     document = json.loads(json.dumps(REPORT.as_json()))
 
+    assert document["machine"]["cpu"] == "AMD EPYC"
     assert document["machine"]["cores"] == 2
+    assert document["versions"]["date"] == "2026-01-31"
+    assert document["versions"]["commit"] == "186f4d5+"
     assert document["versions"]["server"] == "1.32.0"
     assert [case["letter"] for case in document["cases"]] == ["A", "B"]
     assert document["cases"][0]["load_before"] == [0.5, 0.25, 0.125]

@@ -14,7 +14,7 @@ from bench import runs
 from bench.http import HttpError
 from bench.runs import BenchError, RotaClient, Schedule
 
-SCHEDULE = Schedule("7", "n")
+SCHEDULE = Schedule("7", "n", 1)
 STARTED = f'{{"executionId": "{UUID(int=1)}"}}'
 SHOWN = '{"status": "Complete", "errorMessage": null, "steps": [{"status": "Completed", "outputTail": "said"}]}'
 
@@ -58,6 +58,15 @@ async def test_a_run_is_timed_and_checked() -> None:
     assert timed.output == "said"
     assert timed.workflow_id == f"n/run/{UUID(int=1)}"
     assert timed.total_ms >= timed.start_ms > 0
+
+
+async def test_a_record_that_lost_a_step_is_no_run() -> None:
+    longer = Schedule("7", "n", 2)
+    async with rota(answer("202 Accepted", STARTED)) as client:
+        with pytest.raises(BenchError, match=rf"^execution {UUID(int=1)} has 1 steps in place of 2$"):
+            await client.run(longer)
+        with pytest.raises(BenchError, match="has 1 steps in place of 2"):
+            await client.run_at_once([SCHEDULE, longer])
 
 
 async def test_a_refused_start_says_what_was_answered() -> None:
