@@ -100,7 +100,7 @@ class RotaClient:
             answered = time.perf_counter()
         workflow_id = await self._end(schedule, execution_id)
         ended = time.perf_counter()
-        execution = await self.checked_execution(execution_id, schedule.steps)
+        execution = await self.checked_execution(execution_id, steps=schedule.steps)
         output = execution["steps"][-1]["outputTail"] or ""
         return Timed(sent_ns, (answered - sent) * 1000, (ended - answered) * 1000, output, workflow_id)
 
@@ -128,10 +128,10 @@ class RotaClient:
             ended = time.perf_counter()
             at_end()
         for schedule, execution_id in zip(schedules, execution_ids, strict=True):
-            await self.checked_execution(execution_id, schedule.steps)
+            await self.checked_execution(execution_id, steps=schedule.steps)
         return ended - sent
 
-    async def checked_execution(self, execution_id: str, steps: int = 1) -> dict[str, Any]:
+    async def checked_execution(self, execution_id: str, *, steps: int) -> dict[str, Any]:
         """Returns an execution that has ended well: its record must say so, else it was no run.
 
         Args:

@@ -119,7 +119,7 @@ class _Rota:
             executions = checked(await self._rota.http.get(url)).json()["items"]
             if [execution["initiatedByName"] for execution in executions] != ["Scheduler"]:
                 raise BenchError(f"schedule {schedule_id} has {len(executions)} executions in place of one by cron")
-            await self._rota.checked_execution(executions[0]["id"])
+            await self._rota.checked_execution(executions[0]["id"], steps=1)
 
         await _each(self._ids, check_one)
         if len(self._ids) != count:
