@@ -27,6 +27,9 @@ from runtime.signals import stop_requested
 
 _logger = logging.getLogger(__name__)
 
+_OF_A_WORKER: Final = ("ROTA_DATA_DIR", "ROTA_SCRIPT_ROOTS", "TEMPORAL_ADDRESS")
+"""What a worker of one's own must be told; a catalogue that is not in the data folder, the environment names already."""
+
 _READY_SECONDS: Final = 120
 _RESTART_DELAY_SECONDS: Final = 1.0
 _STOP_SECONDS: Final = 10.0
@@ -59,13 +62,11 @@ async def run_dev(settings: Settings, ports: Ports, *, with_worker: bool) -> Non
 
 async def _run(settings: Settings, ports: Ports, *, with_worker: bool) -> None:
     """Runs everything until this task is cancelled."""
+    started = "a Temporal server, the API and a worker" if with_worker else "a Temporal server and the API"
+    sys.stderr.write(f"rota: starting {started}; this takes some seconds\n")
     async with dev_stack(settings, ports, with_worker=with_worker) as first_start:
         _announce(settings, ports, first_start=first_start, with_worker=with_worker)
         await asyncio.Event().wait()
-
-
-_OF_A_WORKER: Final = ("ROTA_DATA_DIR", "ROTA_SCRIPT_ROOTS", "TEMPORAL_ADDRESS")
-"""What a worker of one's own must be told; a catalogue that is not in the data folder, the environment names already."""
 
 
 def _announce(settings: Settings, ports: Ports, *, first_start: bool, with_worker: bool) -> None:
