@@ -1,10 +1,10 @@
 """What Rota's API is measured against: `python -m bench.bare_api PORT [trivial]` serves it as Rota serves its own.
 
 A FastAPI application with a synchronous session, as in its tutorial on SQL databases: no keys, no errors of its own, no
-history; each route one statement on the same tables of the same database. This way a request for one schedule takes the
-least CPU: an asynchronous session on SQLite takes more, and so does one that is a dependency, as the tutorial has it, for
-which FastAPI goes to a thread twice more. The trivial one is no FastAPI at all: it shows what the server and the load
-generator can do.
+history; each route one statement on the same tables of the same database, but for one that looks up a key and reads the
+steps as well. This way a request for one schedule takes the least CPU: an asynchronous session on SQLite takes more, and so
+does one that is a dependency, as the tutorial has it, for which FastAPI goes to a thread twice more. The trivial one is no
+FastAPI at all: it shows what the server and the load generator can do.
 """
 
 import sys
@@ -12,14 +12,15 @@ from collections.abc import Sequence
 from typing import Annotated, Any
 from uuid import UUID
 
-from fastapi import FastAPI, HTTPException
+from fastapi import FastAPI, Header, HTTPException
 from pydantic import BaseModel, Field
 from sqlalchemy import create_engine, event
 from sqlmodel import Session, col, select
 
 from api.server import serve
+from catalogue.api_keys import ApiKey, hash_key
 from catalogue.engine import configure_sqlite, sync_url
-from catalogue.schedules import Schedule
+from catalogue.schedules import Schedule, ScheduleStep
 from runtime.memory import collect_new_objects_alone
 from runtime.settings import load_settings
 
@@ -29,6 +30,13 @@ class NewSchedule(BaseModel):
 
     name: Annotated[str, Field(max_length=200)]
     description: str | None = None
+
+
+class ScheduleWithSteps(BaseModel):
+    """What is shown of a schedule to who has a key."""
+
+    schedule: Schedule
+    steps: Sequence[ScheduleStep]
 
 
 def bare_app() -> FastAPI:
@@ -45,6 +53,19 @@ def bare_app() -> FastAPI:
         if schedule is None:
             raise HTTPException(404)
         return schedule
+
+    @app.get("/schedules/{schedule_id}/with-steps")
+    def get_with_steps(schedule_id: UUID, x_api_key: Annotated[str, Header()]) -> ScheduleWithSteps:
+        of_key = select(ApiKey).where(col(ApiKey.key_hash) == hash_key(x_api_key))
+        of_steps = select(ScheduleStep).where(col(ScheduleStep.schedule_id) == schedule_id)
+        with Session(engine) as session:
+            if session.exec(of_key).one_or_none() is None:
+                raise HTTPException(401)
+            schedule = session.get(Schedule, schedule_id)
+            steps = session.exec(of_steps.order_by(col(ScheduleStep.position))).all()
+        if schedule is None:
+            raise HTTPException(404)
+        return ScheduleWithSteps(schedule=schedule, steps=steps)
 
     @app.get("/schedules")
     def list_schedules(limit: int = 20) -> Sequence[Schedule]:

@@ -23,6 +23,7 @@ _SECONDS: Final = 2.0
 _WARM_UP_SECONDS: Final = 0.5
 
 _BARE: Final = "bare FastAPI route"
+_WITH_STEPS: Final = "bare FastAPI route with a key and steps"
 
 
 @dataclass(frozen=True)
@@ -32,8 +33,10 @@ class _Asked:
     name: str
     rota: tuple[str, dict[str, Any] | None]
     """Path and body."""
-    bare: tuple[str, dict[str, Any] | None]
+    against: dict[str, tuple[str, dict[str, Any] | None]]
+    """The same of what Rota is measured against, by its name."""
     target: Target | None = None
+    """For the ratio to the bare route."""
 
 
 async def _measure(stack: Stack, extent: Extent) -> list[Measure]:
@@ -41,8 +44,9 @@ async def _measure(stack: Stack, extent: Extent) -> list[Measure]:
 
     What is asked for: one schedule of 3 steps, the first page of 20 of a list of 100 and more, and a new schedule of 3
     steps. What it is measured against is served by the same function with the same settings, Python's garbage collector's
-    too, and reads or writes the same table of the same database with one statement. The rate counts the answers that came
-    whole.
+    too, and reads or writes the same table of the same database with one statement. What a key and the steps cost, which
+    Rota's answer has and that of the one statement has not, is shown by a bare route that has them too. The rate counts
+    the answers that came whole.
     """
     steps = [executable("/bin/true", step_index=index) for index in range(_STEPS)]
     schedules = [await stack.rota.create_schedule(steps) for _ in range(extent.size(_SCHEDULES, quick=2))]
@@ -51,11 +55,14 @@ async def _measure(stack: Stack, extent: Extent) -> list[Measure]:
         _Asked(
             "one schedule",
             (f"/api/v1/schedules/{schedules[0].id}", None),
-            (f"/schedules/{schedules[0].id}", None),
+            {
+                _BARE: (f"/schedules/{schedules[0].id}", None),
+                _WITH_STEPS: (f"/schedules/{schedules[0].id}/with-steps", None),
+            },
             Target("ratio", "at least", 0.7),
         ),
-        _Asked("list of schedules", ("/api/v1/schedules?pageSize=20", None), ("/schedules?limit=20", None)),
-        _Asked("new schedule", ("/api/v1/schedules", {**new, "steps": steps}), ("/schedules", new)),
+        _Asked("list of schedules", ("/api/v1/schedules?pageSize=20", None), {_BARE: ("/schedules?limit=20", None)}),
+        _Asked("new schedule", ("/api/v1/schedules", {**new, "steps": steps}), {_BARE: ("/schedules", new)}),
     ]
     measures: list[Measure] = []
     async with _serving(stack, "bare") as bare, _serving(stack, "trivial") as trivial:
@@ -81,7 +88,8 @@ async def _compared(stack: Stack, bare: int, asked: _Asked, extent: Extent) -> l
         Quantity(slow, "ms"),
     ]
     rota = partial(put, stack.rota.http.base_url.port or 0, *asked.rota)
-    return await interleaved(extent.rounds(), quantities, rota, {_BARE: partial(put, bare, *asked.bare)})
+    against = {name: partial(put, bare, *what) for name, what in asked.against.items()}
+    return await interleaved(extent.rounds(), quantities, rota, against)
 
 
 async def _load(stack: Stack, extent: Extent, port: int, path: str, body: dict[str, Any] | None = None) -> Load:
