@@ -25,7 +25,7 @@ DYNAMIC_CONFIG: Final = {
 }
 
 # The server's file is as fast as its memory with these; without them every commit waits for the disk. Pages are moved from
-# the log into the file after 40 MB, not 4: that takes a tenth off 1,000 schedules that are due at once.
+# the log into the file after 40 MB, not 4: on a new server that takes a tenth off 1,000 schedules that are due at once.
 SQLITE_PRAGMAS: Final = ("journal_mode=wal", "synchronous=normal", "wal_autocheckpoint=10000")
 
 _START_SECONDS: Final = 60
