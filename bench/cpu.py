@@ -23,6 +23,6 @@ def cpu_milliseconds(process: Process | None = None) -> float:
 def machine_milliseconds() -> float:
     """Returns for how long all processors together have been busy so far, whatever with."""
     times = psutil.cpu_times()
-    # Linux counts what guests take as the user's, too.
-    idle = times.idle + getattr(times, "iowait", 0.0) + getattr(times, "guest", 0.0) + getattr(times, "guest_nice", 0.0)
-    return (sum(times) - idle) * 1000
+    # Linux counts what guests take as the user's, too; what the host took for others was nobody's here.
+    others = ("iowait", "guest", "guest_nice", "steal")
+    return (sum(times) - times.idle - sum(getattr(times, name, 0.0) for name in others)) * 1000
