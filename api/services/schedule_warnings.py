@@ -69,17 +69,15 @@ def trigger_warnings(schedule: Schedule) -> list[str]:
     return warnings
 
 
-def unfired_timetable(schedule: Schedule, body: ScheduleChange) -> list[str]:
+def unfired_timetable(schedule: Schedule, body: ScheduleChange, *, is_new: bool) -> list[str]:
     """Returns what is said of a timetable that a request sets and that does not fire, where the request does not say so.
 
-    Then the schedule is `Manual`, or disabled, by default.
+    Then the schedule is `Manual`, or new and disabled by default.
     """
-    sent = [to_camel(name) for name in _TIMES if not is_blank(getattr(body, name))]
     if schedule.trigger_type is TriggerType.CRON:
-        is_meant = schedule.is_enabled or "is_enabled" in body.model_fields_set
-        if is_meant or not (sent or "trigger_type" in body.model_fields_set):
-            return []
-        return ["The schedule is disabled: it does not fire. Enable it, or send isEnabled."]
+        is_meant = not is_new or schedule.is_enabled or "is_enabled" in body.model_fields_set
+        return [] if is_meant else ["The schedule is disabled, as isEnabled was not sent: it does not fire. Enable it."]
+    sent = [to_camel(name) for name in _TIMES if not is_blank(getattr(body, name))]
     if not sent or "trigger_type" in body.model_fields_set:
         return []
     named = ", ".join(sent)

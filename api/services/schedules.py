@@ -217,7 +217,7 @@ async def _save(
         schedule.last_updated = now
     warnings = [
         *trigger_warnings(schedule),
-        *unfired_timetable(schedule, body),
+        *unfired_timetable(schedule, body, is_new=is_new),
         *await (await session.connection()).run_sync(step_warnings, steps),
         *unknown_fields(body),
     ]

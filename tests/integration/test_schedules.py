@@ -137,7 +137,7 @@ async def test_what_changes_nothing_is_no_update(api: Rota) -> None:
 
 
 async def test_a_schedule_that_is_enabled_and_will_not_fire_says_so(api: Rota) -> None:
-    past = {"triggerType": "Cron", "cronExpression": "0 6 * * *", "endAt": "2020-01-01T00:00:00Z"}
+    past = {"triggerType": "Cron", "cronExpression": "0 6 * * *", "endAt": "2020-01-01T00:00:00Z", "isEnabled": False}
     said = (
         "The schedule is enabled, but will not fire: its timetable has no more times until endAt, 2020-01-01T00:00:00Z."
     )

@@ -186,7 +186,7 @@ async def test_a_zone_that_the_server_does_not_know_is_refused_by_name(
 
 
 async def test_what_jim_reads_otherwise_is_accepted_with_a_warning(api: Rota) -> None:
-    schedule = await api.create(name="n", triggerType="Cron", cronExpression="0 22-6 1-7 * 1")
+    schedule = await api.create(name="n", triggerType="Cron", cronExpression="0 22-6 1-7 * 1", isEnabled=True)
 
     assert len(schedule["warnings"]) >= 2
     assert all("JIM" in warning for warning in schedule["warnings"])

@@ -66,12 +66,12 @@ def test_a_preview_tells_them_too() -> None:
     ],
 )
 def test_a_timetable_without_a_trigger_type_is_told(sent: dict[str, Any], named: str) -> None:
-    [said] = unfired_timetable(Schedule(name="S"), ScheduleChange.model_validate(sent))
+    [said] = unfired_timetable(Schedule(name="S"), ScheduleChange.model_validate(sent), is_new=False)
     assert said == (
         f"The schedule has a timetable ({named}), but its triggerType is Manual: it never fires. Set triggerType to Cron."
     )
     on_cron = Schedule(name="S", trigger_type=TriggerType.CRON, is_enabled=True)
-    assert unfired_timetable(on_cron, ScheduleChange.model_validate(sent)) == []
+    assert unfired_timetable(on_cron, ScheduleChange.model_validate(sent), is_new=True) == []
 
 
 @pytest.mark.parametrize(
@@ -83,16 +83,16 @@ def test_a_timetable_without_a_trigger_type_is_told(sent: dict[str, Any], named:
     ],
 )
 def test_what_is_meant_to_be_manual_is_not(sent: dict[str, Any]) -> None:
-    assert unfired_timetable(Schedule(name="S"), ScheduleChange.model_validate(sent)) == []
+    assert unfired_timetable(Schedule(name="S"), ScheduleChange.model_validate(sent), is_new=True) == []
 
 
-@pytest.mark.parametrize("sent", [{"triggerType": "Cron", "cronExpression": "0 6 * * *"}, {"runTimes": "06:00"}])
-def test_a_timetable_of_what_is_disabled_by_default_is_told(sent: dict[str, Any]) -> None:
-    disabled = Schedule(name="S", trigger_type=TriggerType.CRON)
-    said = unfired_timetable(disabled, ScheduleChange.model_validate(sent))
-    assert said == ["The schedule is disabled: it does not fire. Enable it, or send isEnabled."]
-    assert unfired_timetable(disabled, ScheduleChange.model_validate(sent | {"isEnabled": False})) == []
-    assert unfired_timetable(disabled, ScheduleChange.model_validate({"description": "x"})) == []
+def test_a_new_schedule_that_is_disabled_by_default_is_told() -> None:
+    disabled, sent = Schedule(name="S", trigger_type=TriggerType.CRON), {"triggerType": "Cron", "runTimes": "06:00"}
+    body = ScheduleChange.model_validate(sent)
+    said = unfired_timetable(disabled, body, is_new=True)
+    assert said == ["The schedule is disabled, as isEnabled was not sent: it does not fire. Enable it."]
+    assert unfired_timetable(disabled, body, is_new=False) == []
+    assert unfired_timetable(disabled, ScheduleChange.model_validate(sent | {"isEnabled": False}), is_new=True) == []
 
 
 def steps(*placed: tuple[int, str]) -> list[ScheduleStep]:
