@@ -27,8 +27,10 @@ from runtime.signals import stop_requested
 
 _logger = logging.getLogger(__name__)
 
-_OF_A_WORKER: Final = ("ROTA_DATA_DIR", "ROTA_SCRIPT_ROOTS", "TEMPORAL_ADDRESS")
-"""What a worker of one's own must be told; a catalogue that is not in the data folder, the environment names already."""
+_OF_A_WORKER: Final = ("ROTA_DATA_DIR", "ROTA_SCRIPT_ROOTS", "TEMPORAL_ADDRESS", "TEMPORAL_CONFIG_FILE")
+"""What a worker of one's own must be told."""
+_MAY_BE_SET: Final = ("ROTA_DATABASE_URL", "ROTA_SECRET_KEY")
+"""What it must be told where this process was; as these are secret, they are not shown."""
 
 _READY_SECONDS: Final = 120
 _RESTART_DELAY_SECONDS: Final = 1.0
@@ -75,6 +77,7 @@ def _announce(settings: Settings, ports: Ports, *, first_start: bool, with_worke
     worker = [
         "  No worker runs. Start one, in another terminal:",
         *(f"    {name}={shlex.quote(environment[name])} \\" for name in _OF_A_WORKER),
+        *(f'    {name}="${name}" \\' for name in _MAY_BE_SET if os.environ.get(name)),
         "    rota worker",
         "",
     ]

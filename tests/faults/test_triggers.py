@@ -1,6 +1,7 @@
 """Triggers through outages, wiped servers and hands in the Web UI, on a whole `rota dev`."""
 
 import asyncio
+import contextlib
 import sysconfig
 import uuid
 from collections.abc import AsyncIterator
@@ -137,7 +138,8 @@ async def test_fires_that_wait_for_a_worker_run_all(tmp_path: Path) -> None:
         assert set(await outcomes()) == {"Complete"}
     finally:
         if worker is not None:
-            worker.terminate()
+            with contextlib.suppress(ProcessLookupError):  # it may have ended by itself
+                worker.terminate()
             await worker.wait()
         await dev.stop()
 
