@@ -29,14 +29,14 @@ def group_numbers(execution: ExecutionDetail) -> list[int]:
     return [group["stepIndex"] + 1 for group in execution["progress"]["steps"] for _ in group["taskStatuses"]]
 
 
-def was_started(step: ExecutionStep) -> bool:
-    """Whether a worker ever had the step."""
-    return step["startedAt"] is not None
+def was_unreached(step: ExecutionStep) -> bool:
+    """Whether the execution ended before the step was due. One that no worker took in time has failed, and is due."""
+    return step["status"] == StepStatus.CANCELLED and step["startedAt"] is None
 
 
 def has_failed(step: ExecutionStep) -> bool:
-    """Whether a step ran and failed; one that was never reached is Cancelled, and no failure of its own."""
-    return StepStatus(step["status"]).is_failure and was_started(step)
+    """Whether a step failed; one that was never reached is Cancelled, and no failure of its own."""
+    return StepStatus(step["status"]).is_failure and not was_unreached(step)
 
 
 def step_message(step: ExecutionStep) -> str:
@@ -88,9 +88,8 @@ def print_summary(console: Console, execution: ExecutionDetail, now: datetime, *
     if len(steps) <= _MAX_ROWS:
         shown = steps
     else:
-        shown = [(n, step) for n, step in steps if step["status"] != StepStatus.COMPLETED and was_started(step)][
-            :_MAX_ROWS
-        ]
+        shown = [(n, step) for n, step in steps if step["status"] != StepStatus.COMPLETED and not was_unreached(step)]
+        shown = shown[:_MAX_ROWS]
     if shown:
         console.print(_steps_table(shown, now))
     if len(shown) < len(steps):

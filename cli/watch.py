@@ -30,7 +30,7 @@ from cli.summary import (
     print_summary,
     step_message,
     waiting_reason,
-    was_started,
+    was_unreached,
 )
 from contracts.execution import ExecutionStatus, StepStatus
 
@@ -183,7 +183,7 @@ class ChangeLog:
             if waiting_reason(step):
                 self._explained.add(step["id"])
                 is_explained = True
-            if step["status"] == StepStatus.CANCELLED and not was_started(step):
+            if was_unreached(step):
                 unreached += 1
                 continue
             # What runs again began earlier: its start is that of its first attempt.
