@@ -203,6 +203,24 @@ def serving(client: Client, task_queue: str, record: Record, steps: Steps) -> Wo
     )
 
 
+async def start(
+    client: Client, task_queue: str, carried: Carried | None = None
+) -> WorkflowHandle[ScheduleExecution, ExecutionResult]:
+    execution_id = uuid.uuid4()
+    return await client.start_workflow(
+        ScheduleExecution.run,
+        ExecutionRequest(
+            schedule_id=uuid.uuid4(),
+            schedule_name="Nightly",
+            trigger=TriggerType.MANUAL,
+            execution_id=execution_id,
+            carried=carried,
+        ),
+        id=f"nightly/run/{execution_id}",
+        task_queue=task_queue,
+    )
+
+
 @asynccontextmanager
 async def started(
     client: Client,
@@ -212,19 +230,7 @@ async def started(
     carried: Carried | None = None,
 ) -> AsyncIterator[WorkflowHandle[ScheduleExecution, ExecutionResult]]:
     async with serving(client, task_queue, record, steps):
-        execution_id = uuid.uuid4()
-        yield await client.start_workflow(
-            ScheduleExecution.run,
-            ExecutionRequest(
-                schedule_id=uuid.uuid4(),
-                schedule_name="Nightly",
-                trigger=TriggerType.MANUAL,
-                execution_id=execution_id,
-                carried=carried,
-            ),
-            id=f"nightly/run/{execution_id}",
-            task_queue=task_queue,
-        )
+        yield await start(client, task_queue, carried)
 
 
 async def run(client: Client, task_queue: str, record: Record, steps: Steps) -> ExecutionResult:
