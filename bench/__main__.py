@@ -60,8 +60,8 @@ def cases(
 ) -> None:
     """Measures Rota against the floor, a bare Temporal workflow doing the same work on the same server.
 
-    Prints Markdown to stdout, progress to stderr. Nothing is left behind, also after Ctrl-C. All cases take about
-    twenty minutes on two cores; measure on a machine that does nothing else. F and I have no rounds, but one run.
+    Prints Markdown to stdout, progress to stderr. Nothing is left behind, also after Ctrl-C. All cases take
+    twenty to thirty minutes on two cores; measure on a machine that does nothing else. F and I have no rounds, but one run.
     """
     if context.invoked_subcommand is None:
         if quick and page is not None:
