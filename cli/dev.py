@@ -64,8 +64,6 @@ async def run_dev(settings: Settings, ports: Ports, *, with_worker: bool) -> Non
 
 async def _run(settings: Settings, ports: Ports, *, with_worker: bool) -> None:
     """Runs everything until this task is cancelled."""
-    started = "a Temporal server, the API and a worker" if with_worker else "a Temporal server and the API"
-    sys.stderr.write(f"rota: starting {started}; this takes some seconds\n")
     async with dev_stack(settings, ports, with_worker=with_worker) as first_start:
         _announce(settings, ports, first_start=first_start, with_worker=with_worker)
         await asyncio.Event().wait()

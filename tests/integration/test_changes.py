@@ -93,7 +93,7 @@ async def test_what_is_read_is_of_one_moment(catalogue: Catalogue) -> None:
 
 async def test_a_change_that_is_refused_late_changes_nothing(api: Rota, api_key: str) -> None:
     schedule = await api.create(executable(name="one"), executable(name="two", stepIndex=1), **DAILY, isEnabled=True)
-    disabled = await api.create(executable(), **DAILY)
+    disabled = await api.create(executable(), **DAILY, isEnabled=False)
     taken = await api.create(name="taken")
     path = f"{SCHEDULES}/{schedule['id']}"
     change: dict[str, Any] = {

@@ -4,6 +4,7 @@ import asyncio
 import gc
 import logging
 from contextlib import AsyncExitStack
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -559,7 +560,11 @@ async def test_a_fire_that_waits_for_a_worker_was_started_when_the_server_did(
     record = Record(plan(step("a", 0)))
     handle = await start(time_skipping.client, task_queue)
     described = await handle.describe()
-    await time_skipping.sleep(61)
+
+    async def has_waited() -> bool:
+        return await time_skipping.get_current_time() >= described.start_time + timedelta(seconds=1)
+
+    await eventually(has_waited)
     async with serving(time_skipping.client, task_queue, record, Steps()):
         await handle.result()
 
