@@ -633,7 +633,7 @@ class _Run:
             status = (await self._progress()).status
             if status in _ENDS:
                 return status
-            await asyncio.sleep(_SOONEST_SECONDS)
+            await asyncio.sleep(_SOONEST_SECONDS)  # the end may be noted a moment after the task is gone
         return "Cancelled" if status == "InProgress" else status
 
     async def _conclude(self, status: str) -> None:

@@ -138,7 +138,7 @@ def end_orphans(grace: timedelta) -> int:
                     signalled = True
         if (late and not signalled) or now >= deadline + _KILL_SECONDS:
             break
-        time.sleep(_POLL_SECONDS)
+        time.sleep(_POLL_SECONDS)  # they are no children of this process: their ends wake nobody here
     if ended:
         _logger.warning("ended %d processes that steps of dead workers had left on this host", len(ended))
     return len(ended)

@@ -96,7 +96,7 @@ class OutputStore:
 
     async def _store_until_all_are_closed(self) -> None:
         while self._open:
-            await asyncio.sleep(_STORE_SECONDS)
+            await asyncio.sleep(_STORE_SECONDS)  # what comes meanwhile is stored together
             if changed := [kept for kept in self._open if kept.has_unstored()]:
                 await self._store(changed)
 

@@ -350,7 +350,7 @@ class _SupervisedRun:
             try:
                 supervisor = idle or _Supervisor(_launcher.fork_supervisor(), None)
             except BlockingIOError:
-                await asyncio.sleep(_BUSY_SECONDS)
+                await asyncio.sleep(_BUSY_SECONDS)  # the kernel does not say when there is room
                 continue
             try:
                 pid = await self._ask(supervisor, request, descriptors)
@@ -378,7 +378,7 @@ class _SupervisedRun:
                 try:
                     sent = _send_descriptors(supervisor.control, request, descriptors)
                 except BlockingIOError:
-                    await asyncio.sleep(_BUSY_SECONDS)
+                    await asyncio.sleep(_BUSY_SECONDS)  # the kernel does not say when there is room
             await loop.sock_sendall(supervisor.control, request[sent:])
         reading = asyncio.create_task(loop.sock_recv(supervisor.control, 4))
         while not reading.done():
@@ -552,7 +552,7 @@ class _MarkedTree:
                 self.ended.add(process)
         deadline = time.monotonic() + grace
         while self._alive() and time.monotonic() < deadline:
-            time.sleep(_POLL_SECONDS)
+            time.sleep(_POLL_SECONDS)  # grandchildren end without a word to this process
         rounds_without = 0
         while rounds_without < 2:
             self.left = []
@@ -568,7 +568,7 @@ class _MarkedTree:
                     continue
             rounds_without = 0 if killed else rounds_without + 1
             if killed:
-                time.sleep(_POLL_SECONDS)
+                time.sleep(_POLL_SECONDS)  # grandchildren end without a word to this process
 
     def _alive(self) -> Iterable[psutil.Process]:
         """Returns the living ones, parents first: one that waits for a child shall hear of its end before the child's."""

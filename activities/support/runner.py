@@ -219,10 +219,10 @@ class _Attempt:
         await self._step_type.run(run)
 
     async def _heartbeat(self) -> None:
-        await asyncio.sleep(_FIRST_HEARTBEAT_SECONDS)
+        await asyncio.sleep(_FIRST_HEARTBEAT_SECONDS)  # a step that is over by then needs none
         while True:
             self._beat()
-            await asyncio.sleep(HEARTBEAT_SECONDS)
+            await asyncio.sleep(HEARTBEAT_SECONDS)  # the interval itself
 
     def _beat(self) -> None:
         activity.heartbeat(self._heartbeat_now())

@@ -295,7 +295,7 @@ async def _signal(
             execution = await _find_execution(session, execution_id)
         if execution.status.is_terminal or done(execution.status):
             break
-        await asyncio.sleep(_SIGNAL_PAUSE_SECONDS)
+        await asyncio.sleep(_SIGNAL_PAUSE_SECONDS)  # a worker carries it out, and writes it to the record
     return execution_fields(execution), done(execution.status)
 
 

@@ -103,7 +103,7 @@ class OutputFeed:
 
     async def _look_until_nobody_follows(self) -> None:
         while self._followers:
-            await asyncio.sleep(_LOOK_SECONDS)
+            await asyncio.sleep(_LOOK_SECONDS)  # workers write to the database, which calls nobody back
             try:
                 await self._look()
             except (SQLAlchemyError, OSError) as error:

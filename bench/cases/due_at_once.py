@@ -212,7 +212,7 @@ async def _seen(temporal: Client, query: str, due: datetime, count: int) -> _Fir
         if time.monotonic() - began > _END_SECONDS:
             started = (await temporal.count_workflows(query)).count
             raise BenchError(f"of {count} schedules due {started} started and {ended} ended in {_END_SECONDS:.0f} s")
-        await asyncio.sleep(_LOOK_SECONDS)
+        await asyncio.sleep(_LOOK_SECONDS)  # a count of workflows cannot be waited for
     times = [(found.start_time, found.close_time) async for found in temporal.list_workflows(completed)]
     if len(times) != count:
         raise BenchError(f"{len(times)} workflows ran in place of {count}")

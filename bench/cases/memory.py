@@ -63,7 +63,7 @@ async def _measure(stack: Stack, extent: Extent) -> list[Measure]:
     first; no `rota dev` started them, so that the one of this case is added to them.
     """
     is_first = not await stack.rota.count_executions()
-    await asyncio.sleep(0 if extent.quick or is_first else _SETTLE_SECONDS)
+    await asyncio.sleep(0 if extent.quick or is_first else _SETTLE_SECONDS)  # freed memory goes back by then
     stacked = {name: [psutil.Process(process.pid)] for name, process in stack.rota_processes.items()}
     others = _read(with_supervisors(stacked))
     executions = extent.size(_EXECUTIONS, quick=4)
@@ -95,7 +95,7 @@ async def _measure(stack: Stack, extent: Extent) -> list[Measure]:
 
 async def _settled(dev: Dev, extent: Extent) -> dict[str, _Memory]:
     """Returns what its processes hold when they have been idle for a while."""
-    await asyncio.sleep(0 if extent.quick else _SETTLE_SECONDS)
+    await asyncio.sleep(0 if extent.quick else _SETTLE_SECONDS)  # freed memory goes back by then
     return _with_total(_read(dev.processes()))
 
 
@@ -130,7 +130,7 @@ async def _largest(dev: Dev) -> AsyncIterator[dict[str, _Memory]]:
 
     async def look() -> None:
         while True:
-            await asyncio.sleep(_LOOK_SECONDS)
+            await asyncio.sleep(_LOOK_SECONDS)  # memory is looked at, it tells nothing
             for name, memory in _with_total(_read(dev.processes())).items():
                 largest[name] = max(largest[name], memory, key=lambda seen: seen.rss)
 
